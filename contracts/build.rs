@@ -19,10 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .include_imports(true)
         .open_files(files)?
         .file_descriptor_set();
-    fs::write(
-        PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"),
-        descriptors.encode_to_vec(),
-    )?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

@@ -15,15 +15,8 @@ use crate::{limits, refusal::FieldViolation, text, version::EventEnvelopeVersion
 const CONTRACT_MAJOR: &str = "1";
 
 /// Features that this build knows.
-pub const FEATURES: &[&str] = &[
-    "resume",
-    "steer",
-    "interactive_requests",
-    "mcp",
-    "tool_calls",
-    "reasoning_stream",
-    "model_mutation",
-];
+pub const FEATURES: &[&str] =
+    &["resume", "steer", "interactive_requests", "mcp", "tool_calls", "reasoning_stream", "model_mutation"];
 
 /// A whole declaration, by capability key. Its JSON form is what the database holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -101,10 +94,7 @@ impl Declaration {
             let (key, capability) =
                 Capability::parse(capability).map_err(|violation| violation.within(&path))?;
             if capabilities.insert(key, capability).is_some() {
-                return Err(FieldViolation::new(
-                    format!("{path}.key"),
-                    "must be unique in the declaration",
-                ));
+                return Err(FieldViolation::new(format!("{path}.key"), "must be unique in the declaration"));
             }
         }
         let declaration = Self(capabilities);
@@ -126,33 +116,20 @@ impl Declaration {
 
     /// All that is declared and not known to this build. Empty means that the node may be online.
     pub fn unsupported(&self) -> Vec<Unsupported> {
-        self.0
-            .iter()
-            .flat_map(|(key, capability)| capability.unsupported(key))
-            .collect()
+        self.0.iter().flat_map(|(key, capability)| capability.unsupported(key)).collect()
     }
 
     /// The declaration as the wire shows it.
     pub fn to_wire(&self) -> v1::Declaration {
         v1::Declaration {
-            capabilities: self
-                .0
-                .iter()
-                .map(|(key, capability)| capability.to_wire(key))
-                .collect(),
+            capabilities: self.0.iter().map(|(key, capability)| capability.to_wire(key)).collect(),
         }
     }
 }
 
 impl Capability {
     fn parse(wire: v1::Capability) -> Result<(String, Self), FieldViolation> {
-        let v1::Capability {
-            key,
-            contract_version,
-            features,
-            tools,
-            details,
-        } = wire;
+        let v1::Capability { key, contract_version, features, tools, details } = wire;
         let key = text::required("key", &key, limits::CAPABILITY_KEY_CHARS_MAX)?;
         let contract_version: EventEnvelopeVersion = contract_version
             .parse()
@@ -176,37 +153,22 @@ impl Capability {
             let path = format!("tools[{index}]");
             let (name, tool) = Tool::parse(tool).map_err(|violation| violation.within(&path))?;
             if parsed_tools.insert(name, tool).is_some() {
-                return Err(FieldViolation::new(
-                    format!("{path}.name"),
-                    "must be unique in the capability",
-                ));
+                return Err(FieldViolation::new(format!("{path}.name"), "must be unique in the capability"));
             }
         }
         let details = json_object(details.unwrap_or_default(), limits::DETAILS_DEPTH_MAX)
             .map_err(|rule| FieldViolation::new("details", rule))?;
         Ok((
             key,
-            Self {
-                contract_version: contract_version.to_string(),
-                features,
-                tools: parsed_tools,
-                details,
-            },
+            Self { contract_version: contract_version.to_string(), features, tools: parsed_tools, details },
         ))
     }
 
     fn unsupported(&self, key: &str) -> Vec<Unsupported> {
-        let unsupported = |kind, value: String| Unsupported {
-            kind,
-            capability_key: key.to_owned(),
-            value,
-        };
+        let unsupported = |kind, value: String| Unsupported { kind, capability_key: key.to_owned(), value };
         let mut all = Vec::new();
         if self.contract_version.split('.').next() != Some(CONTRACT_MAJOR) {
-            all.push(unsupported(
-                UnsupportedKind::ContractVersion,
-                self.contract_version.clone(),
-            ));
+            all.push(unsupported(UnsupportedKind::ContractVersion, self.contract_version.clone()));
         }
         for feature in &self.features {
             if !FEATURES.contains(&feature.as_str()) {
@@ -243,23 +205,13 @@ impl Capability {
 
 impl Tool {
     fn parse(wire: v1::Tool) -> Result<(String, Self), FieldViolation> {
-        let v1::Tool {
-            name,
-            idempotency_class,
-            description,
-        } = wire;
+        let v1::Tool { name, idempotency_class, description } = wire;
         let name = text::required("name", &name, limits::TOOL_NAME_CHARS_MAX)?;
         if idempotency_class == v1::IdempotencyClass::Unspecified as i32 {
             return Err(FieldViolation::new("idempotency_class", "is required"));
         }
         let description = text::optional("description", &description, limits::TOOL_DESCRIPTION_CHARS_MAX)?;
-        Ok((
-            name,
-            Self {
-                idempotency_class,
-                description: description.unwrap_or_default(),
-            },
-        ))
+        Ok((name, Self { idempotency_class, description: description.unwrap_or_default() }))
     }
 }
 
@@ -312,10 +264,7 @@ fn json_value(wire: prost_types::Value, depth_left: usize) -> Result<Value, Stri
 
 fn wire_struct(object: &serde_json::Map<String, Value>) -> prost_types::Struct {
     prost_types::Struct {
-        fields: object
-            .iter()
-            .map(|(name, value)| (name.clone(), wire_value(value)))
-            .collect(),
+        fields: object.iter().map(|(name, value)| (name.clone(), wire_value(value))).collect(),
     }
 }
 
@@ -328,9 +277,9 @@ fn wire_value(value: &Value) -> prost_types::Value {
         // Only finite doubles are ever stored, and each JSON number of ours reads back as one.
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
         Value::String(value) => Kind::StringValue(value.clone()),
-        Value::Array(values) => Kind::ListValue(prost_types::ListValue {
-            values: values.iter().map(wire_value).collect(),
-        }),
+        Value::Array(values) => {
+            Kind::ListValue(prost_types::ListValue { values: values.iter().map(wire_value).collect() })
+        }
         Value::Object(object) => Kind::StructValue(wire_struct(object)),
     };
     prost_types::Value { kind: Some(kind) }

@@ -94,7 +94,8 @@ impl SessionId {
     /// The violation names `field`.
     pub fn parse_new(field: &'static str, value: &str) -> Result<Self, FieldViolation> {
         let id = parse_uuid(field, value)?;
-        if id.get_version() != Some(uuid::Version::SortRand) {
+        // The version has its meaning only within the variant of RFC 9562.
+        if id.get_version() != Some(uuid::Version::SortRand) || id.get_variant() != uuid::Variant::RFC4122 {
             return Err(FieldViolation::new(field, "must be a UUID of version 7"));
         }
         Ok(Self(id))

@@ -5,10 +5,16 @@
 //! and the dotted code, the advice and facts in its metadata), `RetryInfo` where waiting helps, and `BadRequest` for
 //! arguments.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    time::Duration,
+};
 
+use prost::Message;
+use prost_types::Any;
 use tonic::Status;
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{BadRequest, ErrorInfo, RetryInfo, StatusExt, pb};
 
 use crate::wire::v1;
 
@@ -33,13 +39,8 @@ pub enum RetryAdvice {
 }
 
 impl RetryAdvice {
-    const ALL: [Self; 5] = [
-        Self::Never,
-        Self::SameRequest,
-        Self::Elsewhere,
-        Self::AfterReattach,
-        Self::AfterUpgrade,
-    ];
+    const ALL: [Self; 5] =
+        [Self::Never, Self::SameRequest, Self::Elsewhere, Self::AfterReattach, Self::AfterUpgrade];
 
     /// The advice as it stands in the metadata of a status.
     pub fn as_str(self) -> &'static str {
@@ -170,10 +171,7 @@ pub struct FieldViolation {
 impl FieldViolation {
     /// A violation of `rule` by `field`.
     pub fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            rule: rule.into(),
-        }
+        Self { field: field.into(), rule: rule.into() }
     }
 
     /// The same violation seen from the message that holds this one in `parent`.
@@ -211,13 +209,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with nothing but its code and a message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retry_delay: None,
-            violation: None,
-            facts: Vec::new(),
-        }
+        Self { code, message: message.into(), retry_delay: None, violation: None, facts: Vec::new() }
     }
 
     /// The denial that is byte-identical whatever its cause.
@@ -261,21 +253,15 @@ impl Refusal {
             message: self.message.clone(),
             retry_advice: v1::RetryAdvice::from(self.code.entry().retry).into(),
             retry_delay: self.retry_delay.and_then(|delay| delay.try_into().ok()),
-            field: self
-                .violation
-                .as_ref()
-                .map(|violation| violation.field.clone())
-                .unwrap_or_default(),
+            field: self.violation.as_ref().map(|violation| violation.field.clone()).unwrap_or_default(),
+            facts: self.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         }
     }
 }
 
 impl From<FieldViolation> for Refusal {
     fn from(violation: FieldViolation) -> Self {
-        Self {
-            violation: Some(violation.clone()),
-            ..Self::new(Code::ArgumentInvalid, violation.to_string())
-        }
+        Self { violation: Some(violation.clone()), ..Self::new(Code::ArgumentInvalid, violation.to_string()) }
     }
 }
 
@@ -303,24 +289,41 @@ impl From<v1::RetryAdvice> for RetryAdvice {
     }
 }
 
+/// `google.rpc.ErrorInfo` with its metadata in order. The generated type keeps it in a hash map, whose order on the
+/// wire changes from one status to the next: the uniform denial would not be byte-identical.
+#[derive(Clone, PartialEq, Message)]
+struct OrderedErrorInfo {
+    #[prost(string, tag = "1")]
+    reason: String,
+    #[prost(string, tag = "2")]
+    domain: String,
+    #[prost(btree_map = "string, string", tag = "3")]
+    metadata: BTreeMap<String, String>,
+}
+
+fn detail(type_url: &str, message: &impl Message) -> Any {
+    Any { type_url: type_url.to_owned(), value: message.encode_to_vec() }
+}
+
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let entry = refusal.code.entry();
-        let mut metadata: HashMap<String, String> = refusal
-            .facts
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect();
+        let mut metadata: BTreeMap<String, String> =
+            refusal.facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         metadata.insert(METADATA_CODE.to_owned(), entry.code.to_owned());
         metadata.insert(METADATA_RETRY.to_owned(), entry.retry.as_str().to_owned());
-        let mut details = ErrorDetails::with_error_info(entry.reason, DOMAIN, metadata);
+        let info = OrderedErrorInfo { reason: entry.reason.to_owned(), domain: DOMAIN.to_owned(), metadata };
+        let mut details = vec![detail(ErrorInfo::TYPE_URL, &info)];
         if let Some(violation) = refusal.violation {
-            details.add_bad_request_violation(violation.field, violation.rule);
+            let request = BadRequest::with_violation(violation.field, violation.rule);
+            details.push(detail(BadRequest::TYPE_URL, &pb::BadRequest::from(request)));
         }
         if let Some(delay) = refusal.retry_delay {
-            details.set_retry_info(Some(delay));
+            let info = RetryInfo::new(Some(delay));
+            details.push(detail(RetryInfo::TYPE_URL, &pb::RetryInfo::from(info)));
         }
-        Self::with_error_details(entry.grpc, refusal.message, details)
+        let status = pb::Status { code: entry.grpc.into(), message: refusal.message.clone(), details };
+        Self::with_details(entry.grpc, refusal.message, status.encode_to_vec().into())
     }
 }
 
@@ -351,9 +354,7 @@ impl ReceivedRefusal {
         let info = details.error_info().filter(|info| info.domain == DOMAIN)?;
         let mut facts = info.metadata.clone();
         let code = facts.remove(METADATA_CODE)?;
-        let advice = facts
-            .remove(METADATA_RETRY)
-            .and_then(|advice| RetryAdvice::parse(&advice));
+        let advice = facts.remove(METADATA_RETRY).and_then(|advice| RetryAdvice::parse(&advice));
         Some(Self {
             code,
             message: status.message().to_owned(),
@@ -379,9 +380,16 @@ impl From<v1::Refusal> for ReceivedRefusal {
             advice: refusal.retry_advice().into(),
             code: refusal.code,
             message: refusal.message,
-            retry_delay: refusal.retry_delay.and_then(|delay| delay.try_into().ok()),
-            facts: HashMap::new(),
+            retry_delay: refusal.retry_delay.and_then(received_delay),
+            facts: refusal.facts,
             field: Some(refusal.field).filter(|field| !field.is_empty()),
         }
     }
+}
+
+/// By hand, because the conversion of `prost_types` overflows on the lowest numbers. A negative delay is none.
+fn received_delay(wire: prost_types::Duration) -> Option<Duration> {
+    let seconds = wire.seconds.try_into().ok()?;
+    let nanos = wire.nanos.try_into().ok()?;
+    Some(Duration::new(seconds, nanos))
 }

@@ -13,10 +13,7 @@ pub fn required(field: &'static str, value: &str, chars_max: usize) -> Result<St
         return Err(FieldViolation::new(field, "is required"));
     }
     if value.trim() != value {
-        return Err(FieldViolation::new(
-            field,
-            "must not begin or end with white space",
-        ));
+        return Err(FieldViolation::new(field, "must not begin or end with white space"));
     }
     bounded(field, value, chars_max)
 }
@@ -44,10 +41,7 @@ pub fn optional(
 fn bounded(field: &'static str, value: &str, chars_max: usize) -> Result<String, FieldViolation> {
     // Bytes first: a text with more bytes than four a character is too long without counting.
     if value.len() > chars_max * 4 || value.chars().count() > chars_max {
-        return Err(FieldViolation::new(
-            field,
-            format!("must have at most {chars_max} characters"),
-        ));
+        return Err(FieldViolation::new(field, format!("must have at most {chars_max} characters")));
     }
     if value.chars().any(char::is_control) {
         return Err(FieldViolation::new(field, "must not contain control characters"));

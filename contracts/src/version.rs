@@ -31,10 +31,7 @@ pub enum ParseError {
 impl EventEnvelopeVersion {
     /// The version that this build speaks.
     pub fn current() -> Self {
-        Self {
-            text: "1.0".to_owned(),
-            dot: 1,
-        }
+        Self { text: "1.0".to_owned(), dot: 1 }
     }
 
     /// The version as text.
@@ -94,10 +91,7 @@ impl FromStr for EventEnvelopeVersion {
                 return Err(ParseError::LeadingZero);
             }
         }
-        Ok(Self {
-            text: text.to_owned(),
-            dot: major.len(),
-        })
+        Ok(Self { text: text.to_owned(), dot: major.len() })
     }
 }
 

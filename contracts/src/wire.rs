@@ -1,7 +1,7 @@
 //! The generated messages, clients and servers of package `rollcall.v1`.
 
 /// Package `rollcall.v1`, generated from `proto/`.
-#[expect(clippy::all, reason = "generated code")]
+#[expect(clippy::all, clippy::allow_attributes, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("rollcall.v1");
 }

@@ -1,1 +1,16 @@
+//! Rollcall: a control plane for fleets of runtime daemons. `docs/ARCHITECTURE.md` is the map.
 
+pub mod auth;
+pub mod cli;
+pub mod duties;
+pub mod failure;
+pub mod leadership;
+pub mod nodes;
+pub mod postgres;
+pub mod presence;
+pub mod roster;
+pub mod run;
+pub mod server;
+pub mod sessions;
+pub mod settings;
+pub mod wire;

@@ -1,1 +1,49 @@
-fn main() {}
+//! The one binary.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use control_plane::{cli, run};
+
+/// Rollcall: a control plane for fleets of runtime daemons
+#[derive(Debug, Parser)]
+#[command(
+    name = "rollcall",
+    version,
+    after_help = "\
+First steps:
+  rollcall dev                                 a control plane on a private Postgres; prints what to paste next
+  rollcall session create --name demo          a session
+  rollcall-daemon --session ID --node-id laptop-1 --capability codex
+  rollcall node list                           who is there, and how they are"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Server(run::Command),
+    #[command(flatten)]
+    Client(cli::Command),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Server(command) => command.run().await,
+        Command::Client(command) => command.run().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

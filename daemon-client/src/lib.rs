@@ -1,1 +1,67 @@
+//! The client library for runtime daemons of Rollcall.
+//!
+//! [`start`] attaches a node to a session and keeps it attached: it beats at the server's pace, follows the active
+//! server from address to address, acts on the advice of each refusal, and tells the application through a watch of
+//! [`Standing`] where the node stands. It fences the node, which is to say that it tells the application to consider
+//! itself out, before the server can call it offline. Dropping the [`Handle`] detaches.
+//!
+//! ```no_run
+//! # async fn example(token: &str, session: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! use contracts::EventEnvelopeVersion;
+//! use daemon_client::{Config, Health, Standing, Token};
+//!
+//! let handle = daemon_client::start(Config {
+//!     addresses: "http://10.0.0.1:7420,http://10.0.0.2:7420".parse()?,
+//!     token: Token::parse(token)?,
+//!     session_id: session.parse()?,
+//!     node_id: "laptop-1".parse()?,
+//!     client_version: EventEnvelopeVersion::current(),
+//!     health: Health::Online,
+//!     declaration: None,
+//! });
+//! let mut standing = handle.standing();
+//! standing.wait_for(|standing| matches!(standing, Standing::Attached { .. })).await?;
+//! // ... work, and before each act for the session ask `may_act` ...
+//! println!("{}", handle.detach("done").await);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it promises:
+//!
+//! - Only a refusal by Rollcall ends it ([`Outcome`]). An outage, however long, does not: the attachment's generation
+//!   stays valid, and the node beats on when the service returns, within one cadence, without a new attach.
+//! - Two daemons with one node id do not fight: the older one ends as [`Outcome::Superseded`] and never attaches again.
+//! - One task does all the work, and its death is an outcome. Every call has a deadline, every queue a bound.
+//!
+//! Deliberately absent: many nodes over one stream, which is for relays, and any clock but the monotonic one. That
+//! clock stands still while a machine is suspended; a node that wakes up learns from its next beat what happened.
 
+mod address;
+mod announce;
+mod attach;
+mod backoff;
+mod config;
+mod detach;
+mod handle;
+mod line;
+pub mod node_id;
+mod outcome;
+mod pace;
+mod reaction;
+mod route;
+mod run;
+mod setback;
+mod standing;
+mod stay;
+mod token;
+mod update;
+
+pub use address::{Address, AddressError};
+pub use config::{Addresses, AddressesError, Config, Health};
+pub use handle::{Handle, start};
+pub use outcome::{Detachment, Outcome};
+pub use setback::Setback;
+pub use standing::{Attachment, Standing};
+pub use token::{Token, TokenError};
+pub use update::{HealthReport, Update, UpdateError, Updated};

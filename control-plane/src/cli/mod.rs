@@ -1,0 +1,56 @@
+//! The verbs that talk to a running server: `rollcall session ...` and `rollcall node ...`.
+//!
+//! Promises: data goes to stdout and nothing else does, so that a pipe sees only data; a table is for people and may
+//! change, the JSON of `--json` is for programs and only grows (`session/json.rs`, `node/json.rs`); what is malformed
+//! is refused before a server is asked; a call goes to the next address when a server does not answer, and every call
+//! made here may be repeated safely.
+//!
+//! One folder a noun, one file a verb. Round them: [`connection`] reads the flags, [`servers`] makes the calls,
+//! [`failure`] is what can go wrong and with which exit code, [`output`] is the only writer.
+//!
+//! Deliberately absent: decisions about nodes. Whatever a verb shows, the server has decided; the clock of this machine
+//! is read for ages and for the time before a line, and for nothing else.
+
+mod address;
+mod age;
+mod clock;
+mod confirmation;
+mod connection;
+mod exit;
+mod failure;
+pub mod node;
+mod output;
+mod pages;
+mod progress;
+mod refusal_hint;
+mod servers;
+pub mod session;
+mod table;
+mod token;
+mod wire_word;
+
+#[cfg(test)]
+mod fake_server;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+/// The nouns of this folder.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Make, list, end sessions, and raise their version floor
+    Session(session::Command),
+    /// Look at runtime nodes: list, get, explain, watch
+    Node(node::Command),
+}
+
+impl Command {
+    /// Runs the verb and says with which code the process shall end.
+    pub async fn run(self) -> ExitCode {
+        match self {
+            Self::Session(command) => command.run().await,
+            Self::Node(command) => command.run().await,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `rollcall node ...`: what is attached, and why it is in its state.
+
+mod explain;
+mod get;
+mod json;
+mod list;
+mod roster;
+mod roster_change;
+mod text;
+mod watch;
+mod watched_session;
+
+use std::process::ExitCode;
+
+use crate::cli::{
+    connection::ConnectionArguments,
+    exit::after_help,
+    failure::{self, Failure},
+    output::Output,
+};
+
+/// `rollcall node`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help!("\
+Examples:
+  rollcall node list
+  rollcall node explain laptop-1
+  rollcall node watch"))]
+pub struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List the nodes with their current slots
+    List(list::List),
+    /// Show one node with all its slots and what it declared
+    Get(get::Get),
+    /// Say why a node is in its state, with evidence
+    Explain(explain::Explain),
+    /// Follow the roster of a session as it changes
+    Watch(watch::Watch),
+}
+
+impl Command {
+    /// Runs the verb and says with which code the process shall end.
+    pub async fn run(self) -> ExitCode {
+        let mut output = Output::of_process();
+        let done = self.execute(&mut output, interrupted()).await;
+        failure::end(done, &mut output)
+    }
+
+    /// Runs the verb; a watch ends well when `stop` does.
+    pub(crate) async fn execute(
+        self,
+        output: &mut Output,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), Failure> {
+        let mut servers = self.connection.servers()?;
+        match self.verb {
+            Verb::List(list) => list.run(&mut servers, output).await,
+            Verb::Get(get) => get.run(&mut servers, output).await,
+            Verb::Explain(explain) => explain.run(&mut servers, output).await,
+            Verb::Watch(watch) => tokio::select! {
+                done = watch.run(&mut servers, output) => done,
+                () = stop => Ok(()),
+            },
+        }
+    }
+}
+
+/// Ends at Ctrl-C; never where that cannot be listened for, and the system's own way of ending remains.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,49 @@
+//! `rollcall session archive`.
+
+use contracts::{
+    SessionId,
+    wire::v1::{ArchiveSessionRequest, session_service_client::SessionServiceClient},
+};
+
+use crate::cli::{
+    exit::after_help,
+    failure::Failure,
+    output::Output,
+    servers::Servers,
+    session::{json, text},
+};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help!("\
+An archived session takes no new nodes; those attached stay until they detach. Archiving it again changes \
+nothing.
+
+Examples:
+  rollcall session archive 0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61"))]
+pub(crate) struct Archive {
+    /// The session
+    #[arg(value_name = "ID")]
+    session: SessionId,
+
+    /// Print the session as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Archive {
+    pub(crate) async fn run(self, servers: &mut Servers, output: &mut Output) -> Result<(), Failure> {
+        let request = ArchiveSessionRequest { session_id: self.session.to_string() };
+        let answer = servers
+            .call(&request, async |channel, request| {
+                SessionServiceClient::new(channel).archive_session(request).await
+            })
+            .await?;
+        let session = answer.session.ok_or_else(|| Failure::missing("session"))?;
+        if self.json {
+            return output.json(&json::Session::from(session));
+        }
+        let attached = text::nodes(session.active_nodes);
+        output.note(&format!("archived {}; {attached} attached", text::title(&session)));
+        Ok(())
+    }
+}

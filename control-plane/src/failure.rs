@@ -1,0 +1,132 @@
+//! Why an operation did not do what was asked: a refusal, which is an answer, or a fault of our own, which is not.
+//!
+//! This is the one place where a fault becomes a status. A refusal tells the caller everything; a fault tells the
+//! caller a correlation id, and the log the rest, with whether the transaction did not or may have happened.
+
+use std::time::Duration;
+
+use contracts::{Code, Refusal};
+use tonic::Status;
+use uuid::Uuid;
+
+/// Why an operation did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request was refused and changed nothing.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Our own fault.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A fault of our own.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A statement failed; the transaction it belonged to did not happen.
+    #[error("a statement failed, its transaction did not happen")]
+    Statement(#[source] sqlx::Error),
+    /// A commit was not answered; the transaction may have happened.
+    #[error("a commit was not answered, its transaction may have happened")]
+    Commit(#[source] sqlx::Error),
+    /// The database holds what this build cannot read.
+    #[error("{table}.{column} holds {value:?}, which this build cannot read")]
+    Unreadable {
+        /// Table of the value.
+        table: &'static str,
+        /// Column of the value.
+        column: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A task of ours ended before it answered.
+    #[error("a task ended before it answered")]
+    TaskEnded,
+}
+
+/// How long a caller waits before it asks a server again that cannot reach its database.
+const UNAVAILABLE_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+impl Fault {
+    /// Whether the database could not be reached or was going away: nothing is wrong with the request, nor with us.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Statement(error) | Self::Commit(error) => is_outage(error),
+            Self::Unreadable { .. } | Self::TaskEnded => false,
+        }
+    }
+}
+
+/// Whether the error says that the database cannot be reached, is starting, or is shutting down.
+pub fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // 57P01 to 57P03: shutting down, crashed, cannot connect now. 53300: no connection left.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P0") || code == "53300")
+        }
+        _ => false,
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let correlation_id = Uuid::new_v4();
+        if fault.is_outage() {
+            tracing::warn!(%correlation_id, error = chain(&fault), "the database cannot be reached");
+            return Self::new(
+                Code::SystemUnavailable,
+                "the server cannot reach its database. Try again in a moment",
+            )
+            .with_retry_delay(UNAVAILABLE_RETRY_DELAY);
+        }
+        tracing::error!(%correlation_id, error = chain(&fault), "a request failed by a fault of our own");
+        Self::new(
+            Code::SystemInternalError,
+            format!("the server failed. Its log tells more under the correlation id {correlation_id}"),
+        )
+        .with_fact("correlation_id", correlation_id.to_string())
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => refusal,
+            Failure::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<Failure> for Status {
+    fn from(failure: Failure) -> Self {
+        Refusal::from(failure).into()
+    }
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}

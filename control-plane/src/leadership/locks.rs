@@ -1,0 +1,12 @@
+//! Every advisory lock of Rollcall, so that no two mean the same number.
+
+use std::time::Duration;
+
+/// Held while migrations run.
+pub const MIGRATIONS: i64 = 0x726f_6c6c_0000_0001;
+/// Held by the leader for as long as it leads.
+pub const LEADER: i64 = 0x726f_6c6c_0000_0002;
+
+/// How often a standby tries the leader's lock. It does not wait inside Postgres: a session that waits in one
+/// statement holds back vacuum for the whole cluster.
+pub const CAMPAIGN_INTERVAL: Duration = Duration::from_millis(25);

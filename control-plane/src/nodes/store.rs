@@ -1,0 +1,617 @@
+//! Every query on nodes, slots and spans.
+
+use std::sync::Arc;
+
+use contracts::{InstanceId, NodeId, ParticipantId, SessionId, capabilities::Declaration, ids::AttachmentId};
+use sqlx::{PgConnection, PgExecutor, types::Json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    slot::{SelfReport, Slot, SlotState, StateReason},
+    standing::{Known, OfferedSlot},
+};
+use crate::{
+    failure::Fault,
+    postgres::stored,
+    presence::health::{Health, Presence, Report},
+    sessions::floor::Floor,
+};
+
+/// A node, locked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeRow {
+    pub(super) node_key: i64,
+    pub(super) participant_id: ParticipantId,
+    pub(super) generation: i64,
+    pub(super) instance_id: Option<InstanceId>,
+    pub(super) revoked: bool,
+}
+
+/// A slot with the floor of its session, as a roster shows it.
+#[derive(Clone, Debug)]
+pub struct ShownSlot {
+    /// The slot.
+    pub slot: Slot,
+    /// The floor of its session.
+    pub floor: Floor,
+}
+
+struct SlotRow {
+    attachment_id: Uuid,
+    session_id: Uuid,
+    node_id: String,
+    node_key: i64,
+    participant_id: Uuid,
+    generation: i64,
+    revision: i64,
+    client_version: String,
+    capabilities: Json<Declaration>,
+    state: String,
+    state_reasons: Json<Vec<StateReason>>,
+    attached_at: OffsetDateTime,
+    min_client_version: Option<String>,
+    health_state: Option<String>,
+    health_cause: Option<String>,
+    last_heartbeat_at: Option<OffsetDateTime>,
+}
+
+impl TryFrom<SlotRow> for ShownSlot {
+    type Error = Fault;
+
+    fn try_from(row: SlotRow) -> Result<Self, Fault> {
+        let presence = match (row.health_state, row.health_cause, row.last_heartbeat_at) {
+            (Some(state), Some(cause), Some(last_heartbeat_at)) => {
+                Some(Presence { health: Health::from_stored(&state, &cause)?, last_heartbeat_at })
+            }
+            _ => None,
+        };
+        let unreadable = |column, value: &str| stored::unreadable("runtime_node_attachments", column, value);
+        let slot = Slot {
+            attachment_id: AttachmentId(row.attachment_id),
+            session_id: SessionId(row.session_id),
+            node_id: row
+                .node_id
+                .parse()
+                .map_err(|_| stored::unreadable("runtime_nodes", "node_id", &row.node_id))?,
+            node_key: row.node_key,
+            participant_id: ParticipantId(row.participant_id),
+            generation: row.generation,
+            revision: row.revision,
+            client_version: row
+                .client_version
+                .parse()
+                .map_err(|_| unreadable("client_version", &row.client_version))?,
+            declaration: Arc::new(row.capabilities.0),
+            state: SlotState::from_stored(&row.state, row.state_reasons.0)?,
+            attached_at: row.attached_at,
+            presence,
+        };
+        Ok(Self { slot, floor: Floor::from_stored(row.min_client_version.as_deref()) })
+    }
+}
+
+/// Selects slots as [`SlotRow`]; the literal goes on after `from runtime_node_slots slot`.
+macro_rules! select_slots {
+    ($rest:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            SlotRow,
+            r#"select slot.attachment_id as "attachment_id!", slot.session_id as "session_id!",
+                      slot.node_id as "node_id!", slot.node_key as "node_key!",
+                      slot.participant_id as "participant_id!", slot.generation as "generation!",
+                      slot.revision as "revision!", slot.client_version as "client_version!",
+                      slot.capabilities as "capabilities!: Json<Declaration>", slot.state as "state!",
+                      slot.state_reasons as "state_reasons!: Json<Vec<StateReason>>",
+                      slot.attached_at as "attached_at!", slot.min_client_version, slot.health_state,
+                      slot.health_cause, slot.last_heartbeat_at
+               from runtime_node_slots slot "# + $rest
+            $(, $argument)*
+        )
+    };
+}
+
+fn shown(rows: Vec<SlotRow>) -> Result<Vec<ShownSlot>, Fault> {
+    rows.into_iter().map(ShownSlot::try_from).collect()
+}
+
+/// One slot, as stored.
+pub(super) async fn slot(db: impl PgExecutor<'_>, id: AttachmentId) -> Result<ShownSlot, Fault> {
+    select_slots!("where slot.attachment_id = $1", id.0).fetch_one(db).await?.try_into()
+}
+
+/// A page of a session's slots, by node id.
+pub(super) async fn slots_of_session(
+    db: impl PgExecutor<'_>,
+    session_id: SessionId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<ShownSlot>, Fault> {
+    let rows = select_slots!(
+        r#"where slot.session_id = $1 and slot.node_id > $2 order by slot.node_id limit $3"#,
+        session_id.0,
+        after,
+        limit
+    );
+    shown(rows.fetch_all(db).await?)
+}
+
+/// A page of the fleet: for each node its active slot, else the one that it attached last, by node id.
+pub(super) async fn last_slots(
+    db: impl PgExecutor<'_>,
+    participant: ParticipantId,
+    session_id: Option<SessionId>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<ShownSlot>, Fault> {
+    let rows = select_slots!(
+        r#"where slot.node_id > $3
+             and ($2::uuid is null or slot.session_id = $2)
+             and exists (select from session_memberships membership
+                         where membership.session_id = slot.session_id and membership.participant_id = $1
+                           and membership.state = 'active')
+             and ($2::uuid is not null or not exists (
+                 select from runtime_node_attachments later
+                 where later.node_key = slot.node_key and later.generation > slot.generation))
+           order by slot.node_id limit $4"#,
+        participant.0,
+        session_id.map(|id| id.0),
+        after,
+        limit
+    );
+    shown(rows.fetch_all(db).await?)
+}
+
+/// All slots of a node, the one attached last first.
+pub(super) async fn slots_of_node(
+    db: impl PgExecutor<'_>,
+    node_id: &NodeId,
+) -> Result<Vec<ShownSlot>, Fault> {
+    shown(
+        select_slots!("where slot.node_id = $1 order by slot.generation desc", node_id.as_str())
+            .fetch_all(db)
+            .await?,
+    )
+}
+
+/// Every slot, for a leader that starts.
+pub async fn all_slots(db: impl PgExecutor<'_>) -> Result<Vec<Slot>, Fault> {
+    let rows = select_slots!("order by slot.node_key").fetch_all(db).await?;
+    rows.into_iter().map(|row| ShownSlot::try_from(row).map(|shown| shown.slot)).collect()
+}
+
+/// Makes the node for this participant if there is none of that name, and locks it.
+pub(super) async fn claim_node(
+    db: &mut PgConnection,
+    node_id: &NodeId,
+    participant: ParticipantId,
+) -> Result<NodeRow, Fault> {
+    sqlx::query!(
+        "insert into runtime_nodes (node_id, participant_id) values ($1, $2) on conflict (node_id) do nothing",
+        node_id.as_str(),
+        participant.0
+    )
+    .execute(&mut *db)
+    .await?;
+    let row = lock_node(db, node_id).await?;
+    row.ok_or_else(|| Fault::Statement(sqlx::Error::RowNotFound))
+}
+
+/// Locks a node.
+pub(super) async fn lock_node(db: &mut PgConnection, node_id: &NodeId) -> Result<Option<NodeRow>, Fault> {
+    let row = sqlx::query!(
+        "select node_key, participant_id, generation, instance_id, revoked_at is not null as \"revoked!\"
+         from runtime_nodes where node_id = $1 for no key update",
+        node_id.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| NodeRow {
+        node_key: row.node_key,
+        participant_id: ParticipantId(row.participant_id),
+        generation: row.generation,
+        instance_id: row.instance_id.map(InstanceId),
+        revoked: row.revoked,
+    }))
+}
+
+/// What an attach needs to know of a locked node.
+#[derive(Clone, Debug)]
+pub(super) struct AttachFacts {
+    /// The node's slot in this session.
+    pub(super) here: Option<SlotHere>,
+    /// The node's active slot is in another session.
+    pub(super) active_elsewhere: bool,
+    /// This instance was attached before.
+    pub(super) instance_seen: bool,
+    /// Active slots of the session.
+    pub(super) active_in_session: i64,
+}
+
+/// The node's slot in the session that it attaches to.
+#[derive(Clone, Debug)]
+pub(super) struct SlotHere {
+    pub(super) id: AttachmentId,
+    pub(super) state: String,
+    pub(super) declaration: Declaration,
+}
+
+/// Locks the node's slot in a session and its active one, and reads what an attach decides by.
+pub(super) async fn attach_facts(
+    db: &mut PgConnection,
+    node_key: i64,
+    session_id: SessionId,
+    instance: InstanceId,
+) -> Result<AttachFacts, Fault> {
+    let slots = sqlx::query!(
+        r#"select id, session_id, state, capabilities as "capabilities!: Json<Declaration>"
+           from runtime_node_attachments
+           where node_key = $1 and (session_id = $2 or state in ('registering', 'online', 'degraded'))
+           for no key update"#,
+        node_key,
+        session_id.0
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let counted = sqlx::query!(
+        r#"select
+             exists (select from attachment_spans where node_key = $1 and instance_id = $2) as "instance_seen!",
+             (select count(*) from runtime_node_attachments
+              where session_id = $3 and state in ('registering', 'online', 'degraded')) as "active!""#,
+        node_key,
+        instance.0,
+        session_id.0
+    )
+    .fetch_one(db)
+    .await?;
+    let active_elsewhere = slots.iter().any(|slot| slot.session_id != session_id.0);
+    let here = slots.into_iter().find(|slot| slot.session_id == session_id.0).map(|slot| SlotHere {
+        id: AttachmentId(slot.id),
+        state: slot.state,
+        declaration: slot.capabilities.0,
+    });
+    Ok(AttachFacts {
+        here,
+        active_elsewhere,
+        instance_seen: counted.instance_seen,
+        active_in_session: counted.active,
+    })
+}
+
+/// What an attach writes.
+pub(super) struct Activation<'a> {
+    pub(super) node: NodeRow,
+    pub(super) attachment_id: AttachmentId,
+    pub(super) session_id: SessionId,
+    pub(super) instance_id: InstanceId,
+    pub(super) client_version: &'a str,
+    pub(super) declaration: &'a Declaration,
+    pub(super) state: &'a SlotState,
+    pub(super) report: Report,
+}
+
+/// Activates a slot under the next generation: node, slot, spans and presence in one statement.
+pub(super) async fn activate(db: &mut PgConnection, activation: Activation<'_>) -> Result<(), sqlx::Error> {
+    let Activation {
+        node,
+        attachment_id,
+        session_id,
+        instance_id,
+        client_version,
+        declaration,
+        state,
+        report,
+    } = activation;
+    let (health_state, health_cause) = Health::from(report).as_stored();
+    sqlx::query!(
+        r#"with node as (
+             update runtime_nodes set generation = $2, instance_id = $5 where node_key = $1
+           ), slot as (
+             insert into runtime_node_attachments
+               (id, session_id, node_key, participant_id, generation, client_version, capabilities, state,
+                reported_health, state_reasons)
+             values ($3, $4, $1, $6, $2, $7, $8, $9, $10, $11)
+             on conflict (node_key, session_id) do update set
+               generation = excluded.generation,
+               revision = runtime_node_attachments.revision + 1,
+               client_version = excluded.client_version,
+               capabilities = excluded.capabilities,
+               state = excluded.state,
+               reported_health = excluded.reported_health,
+               state_reasons = excluded.state_reasons
+           ), ended as (
+             update attachment_spans set ended_at = now(), end_cause = 'superseded'
+             where node_key = $1 and generation < $2 and ended_at is null
+           ), started as (
+             insert into attachment_spans
+               (attachment_id, session_id, node_key, participant_id, generation, instance_id)
+             values ($3, $4, $1, $6, $2, $5)
+           )
+           insert into runtime_node_presence (node_key, generation, last_heartbeat_at, health_state, health_cause)
+           values ($1, $2, now(), $12, $13)
+           on conflict (node_key) do update set
+             generation = excluded.generation,
+             last_heartbeat_at = excluded.last_heartbeat_at,
+             health_state = excluded.health_state,
+             health_cause = excluded.health_cause"#,
+        node.node_key,
+        node.generation + 1,
+        attachment_id.0,
+        session_id.0,
+        instance_id.0,
+        node.participant_id.0,
+        client_version,
+        Json(declaration) as _,
+        state.as_str(),
+        report.as_str(),
+        Json(state.reasons()) as _,
+        health_state,
+        health_cause
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Where a node's active slot is, unlocked: a hint for locking in order, to be checked again under the locks.
+pub(super) async fn active_session(
+    db: impl PgExecutor<'_>,
+    node_id: &NodeId,
+) -> Result<Option<SessionId>, Fault> {
+    let session_id = sqlx::query_scalar!(
+        "select attachment.session_id
+         from runtime_nodes node join runtime_node_attachments attachment using (node_key)
+         where node.node_id = $1 and attachment.state in ('registering', 'online', 'degraded')",
+        node_id.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(session_id.map(SessionId))
+}
+
+/// What is known of an offered generation of a node. Under the node's lock the answer stays true.
+pub(super) async fn known(db: impl PgExecutor<'_>, node_key: i64, generation: i64) -> Result<Known, Fault> {
+    let row = sqlx::query!(
+        r#"select
+             node.revoked_at is not null as "node_revoked!",
+             node.generation > $2 as "newer_exists!",
+             (select attachment.generation from runtime_node_attachments attachment
+              where attachment.node_key = node.node_key
+                and attachment.state in ('registering', 'online', 'degraded')) as active,
+             (select attachment.state from runtime_node_attachments attachment
+              where attachment.node_key = node.node_key and attachment.generation = $2) as offered
+           from runtime_nodes node where node.node_key = $1"#,
+        node_key,
+        generation
+    )
+    .fetch_one(db)
+    .await?;
+    let offered_slot = match row.offered.as_deref() {
+        None => None,
+        Some("registering" | "online" | "degraded") => Some(OfferedSlot::Active),
+        Some("offline") => Some(OfferedSlot::Detached),
+        Some("revoked") => Some(OfferedSlot::Revoked),
+        Some(other) => return Err(stored::unreadable("runtime_node_attachments", "state", other)),
+    };
+    Ok(Known {
+        node_revoked: row.node_revoked,
+        active: row.active,
+        offered_slot,
+        newer_exists: row.newer_exists,
+    })
+}
+
+/// A node's key, if this participant owns it.
+pub(super) async fn owned_node_key(
+    db: impl PgExecutor<'_>,
+    node_id: &NodeId,
+    participant: ParticipantId,
+) -> Result<Option<i64>, Fault> {
+    Ok(sqlx::query_scalar!(
+        "select node_key from runtime_nodes where node_id = $1 and participant_id = $2",
+        node_id.as_str(),
+        participant.0
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// What an update of a slot decides by.
+pub(super) struct ActiveSlot {
+    pub(super) id: AttachmentId,
+    pub(super) session_id: SessionId,
+    pub(super) client_version: String,
+    pub(super) declaration: Declaration,
+    pub(super) report: Report,
+}
+
+/// Locks the slot that carries this generation.
+pub(super) async fn lock_slot(
+    db: &mut PgConnection,
+    node_key: i64,
+    generation: i64,
+) -> Result<ActiveSlot, Fault> {
+    let row = sqlx::query!(
+        r#"select id, session_id, client_version, capabilities as "capabilities!: Json<Declaration>",
+                  reported_health
+           from runtime_node_attachments where node_key = $1 and generation = $2 for no key update"#,
+        node_key,
+        generation
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(ActiveSlot {
+        id: AttachmentId(row.id),
+        session_id: SessionId(row.session_id),
+        client_version: row.client_version,
+        declaration: row.capabilities.0,
+        report: Report::from_stored(&row.reported_health)?,
+    })
+}
+
+/// Writes what a daemon declared and reported; gives the time of it.
+pub(super) async fn update_slot(
+    db: &mut PgConnection,
+    id: AttachmentId,
+    declaration: &Declaration,
+    report: &SelfReport,
+    state: &SlotState,
+) -> Result<OffsetDateTime, Fault> {
+    Ok(sqlx::query_scalar!(
+        r#"update runtime_node_attachments
+           set capabilities = $2, reported_health = $3, state = $4, state_reasons = $5, revision = revision + 1
+           where id = $1 returning now() as "now!""#,
+        id.0,
+        Json(declaration) as _,
+        report.health.as_str(),
+        state.as_str(),
+        Json(state.reasons()) as _
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Ends active slots of locked nodes: slots, spans and presences in one statement.
+pub(super) async fn end_slots(
+    db: &mut PgConnection,
+    ids: &[Uuid],
+    cause: SpanEnd,
+    reason: Option<&str>,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "with slot as (
+           update runtime_node_attachments
+           set state = 'offline', state_reasons = '[]', revision = revision + 1
+           where id = any($1)
+           returning node_key, generation
+         ), ended as (
+           update attachment_spans span set ended_at = now(), end_cause = $2, end_reason = $3
+           from slot where span.node_key = slot.node_key and span.ended_at is null
+         )
+         update runtime_node_presence presence
+         set generation = null, health_state = 'offline', health_cause = 'detached'
+         from slot where presence.node_key = slot.node_key and presence.generation = slot.generation",
+        ids,
+        cause.as_str(),
+        reason
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+stored::stored_enum! {
+    /// Why a span ended.
+    pub(crate) enum SpanEnd in "attachment_spans"."end_cause" {
+        /// The daemon gave its slot back.
+        Detached = "detached",
+        /// A newer attach took it.
+        Superseded = "superseded",
+        /// The session was closed.
+        SessionClosed = "session_closed",
+        /// The slot or the node was revoked.
+        Revoked = "revoked",
+    }
+}
+
+/// Locks the active slots of a session with their nodes, in the order of their keys.
+pub(crate) async fn lock_active_slots(
+    db: &mut PgConnection,
+    session_id: SessionId,
+) -> Result<Vec<AttachmentId>, Fault> {
+    let node_keys = sqlx::query_scalar!(
+        "select node_key from runtime_node_attachments
+         where session_id = $1 and state in ('registering', 'online', 'degraded')",
+        session_id.0
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    sqlx::query!(
+        "select node_key from runtime_nodes where node_key = any($1) order by node_key for no key update",
+        &node_keys
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // Again, now that no attach or detach of these nodes is under way.
+    let ids = sqlx::query_scalar!(
+        "select id from runtime_node_attachments
+         where session_id = $1 and node_key = any($2) and state in ('registering', 'online', 'degraded')
+         order by node_key for no key update",
+        session_id.0,
+        &node_keys
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids.into_iter().map(AttachmentId).collect())
+}
+
+/// Ends the active slots of a closing session.
+pub(crate) async fn end_slots_of_closed_session(
+    db: &mut PgConnection,
+    ids: &[AttachmentId],
+) -> Result<Vec<Slot>, Fault> {
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    end_slots(db, &ids, SpanEnd::SessionClosed, None).await?;
+    let rows = select_slots!("where slot.attachment_id = any($1)", &ids).fetch_all(db).await?;
+    rows.into_iter().map(|row| ShownSlot::try_from(row).map(|shown| shown.slot)).collect()
+}
+
+/// A stretch of time for which one instance held a slot.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) generation: i64,
+    pub(super) instance_id: InstanceId,
+    pub(super) started_at: OffsetDateTime,
+    pub(super) end: Option<(OffsetDateTime, SpanEnd, Option<String>)>,
+}
+
+/// The latest spans of a node, newest first.
+pub(super) async fn latest_spans(
+    db: impl PgExecutor<'_>,
+    node_key: i64,
+    limit: i64,
+) -> Result<Vec<Span>, Fault> {
+    let rows = sqlx::query!(
+        "select generation, instance_id, started_at, ended_at, end_cause, end_reason
+         from attachment_spans where node_key = $1 order by generation desc limit $2",
+        node_key,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let end = match (row.ended_at, row.end_cause) {
+                (Some(at), Some(cause)) => Some((at, SpanEnd::from_stored(&cause)?, row.end_reason)),
+                _ => None,
+            };
+            Ok(Span {
+                generation: row.generation,
+                instance_id: InstanceId(row.instance_id),
+                started_at: row.started_at,
+                end,
+            })
+        })
+        .collect()
+}
+
+/// When a node was first seen, its generation, and when it was revoked everywhere.
+pub(super) struct NodeFacts {
+    pub(super) node_key: i64,
+    pub(super) first_seen_at: OffsetDateTime,
+    pub(super) generation: i64,
+    pub(super) revoked_at: Option<OffsetDateTime>,
+}
+
+/// A node, unlocked.
+pub(super) async fn node_facts(
+    db: impl PgExecutor<'_>,
+    node_id: &NodeId,
+) -> Result<Option<NodeFacts>, Fault> {
+    Ok(sqlx::query_as!(
+        NodeFacts,
+        "select node_key, first_seen_at, generation, revoked_at from runtime_nodes where node_id = $1",
+        node_id.as_str()
+    )
+    .fetch_optional(db)
+    .await?)
+}

@@ -1,0 +1,162 @@
+//! `rollcall dev`: a control plane on a private Postgres, with a token ready to paste.
+
+use std::{
+    fs,
+    io::{self, Write},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use contracts::ParticipantId;
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    flags::{BoundsFlags, CadenceFlags},
+    listen,
+    migrate::database,
+    signals,
+};
+use crate::{
+    auth::Token,
+    postgres::{
+        embedded::{self, Durability, EmbeddedPostgres, Progress},
+        migrate::migrate,
+    },
+    server::{self, ServerSettings},
+};
+
+/// Database inside the private Postgres.
+const DATABASE: &str = "rollcall";
+
+/// Runs a control plane for trying things out: a private Postgres below the data folder, a token that works when
+/// pasted, everything kept for the next time.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+It prints two lines to paste into other terminals. Then:
+  rollcall session create --name demo
+  rollcall-daemon --session ID --node-id laptop-1 --capability codex
+  rollcall node watch
+
+Postgres is looked for in $PG_BIN, in PATH and in the usual folders, and is fetched once if there is none.
+With DATABASE_URL set, that database is used and no Postgres is started.")]
+pub struct Dev {
+    /// Folder for the database and the token; made if need be
+    #[arg(long, env = "ROLLCALL_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address for gRPC, health and metrics
+    #[arg(long, env = "ROLLCALL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7420")]
+    listen: SocketAddr,
+    /// Use this Postgres instead of a private one
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    #[command(flatten)]
+    cadence: CadenceFlags,
+    #[command(flatten)]
+    bounds: BoundsFlags,
+}
+
+impl Dev {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let cadence = self.cadence.check()?;
+        let (listener, address) = listen::bind(self.listen).await?;
+        let data_dir = self.data_dir.map_or_else(embedded::default_data_dir, Ok)?;
+        let stop = CancellationToken::new();
+        signals::stop_on_signal(stop.clone())?;
+
+        let (database, postgres) = match &self.database_url {
+            Some(url) => (database(url)?, None),
+            None => {
+                let settings = embedded::Settings::new(data_dir.join("postgres"), Durability::Full);
+                let postgres = EmbeddedPostgres::start(settings, tell).await?;
+                create_database(&postgres.url("postgres")).await?;
+                (database(&postgres.url(DATABASE))?, Some(postgres))
+            }
+        };
+        migrate(&database).await?;
+        let token = kept_token(&data_dir)?;
+        welcome(&data_dir, address, &token);
+
+        let settings = ServerSettings { database, token, cadence, bounds: self.bounds.bounds() };
+        let Some(postgres) = postgres else {
+            return Ok(server::serve(listener, address, settings, stop).await?);
+        };
+        let result = tokio::select! {
+            served = server::serve(listener, address, settings, stop.clone()) => served.map_err(Into::into),
+            // It only ends by an error: the server is told to stop, not Postgres.
+            lost = postgres.supervise(CancellationToken::new()) => lost.map_err(Into::into),
+        };
+        postgres.stop().await;
+        result
+    }
+}
+
+fn tell(progress: Progress) {
+    match progress {
+        Progress::Fetching { tool } => {
+            eprintln!("no Postgres on this machine: fetching one with {tool}, once")
+        }
+        Progress::Initialising { major } => eprintln!("making a database with Postgres {major}"),
+        Progress::Starting { major } => eprintln!("starting Postgres {major}"),
+        Progress::Reused { pid } => eprintln!("using the Postgres that runs there already (pid {pid})"),
+    }
+}
+
+/// Makes our database in the private Postgres, unless it is there; two may try at once.
+async fn create_database(url: &str) -> anyhow::Result<()> {
+    let options: PgConnectOptions = url.parse()?;
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let created = sqlx::query("create database rollcall").execute(&mut connection).await;
+    match created {
+        Ok(_) => {}
+        // Duplicate database; unique violation when another process is just making it.
+        Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P04" | "23505")) => {}
+        Err(error) => return Err(error).context("cannot make the database"),
+    }
+    connection.close().await?;
+    Ok(())
+}
+
+/// The token of this data folder: made once, so that what was pasted yesterday works today.
+fn kept_token(data_dir: &Path) -> anyhow::Result<Token> {
+    let path = data_dir.join("token");
+    let failed = || format!("cannot keep the token in {}", path.display());
+    fs::create_dir_all(data_dir).with_context(failed)?;
+    let fresh = Token::mint(ParticipantId(Uuid::now_v7()));
+    // Written whole under another name first: whoever starts at the same moment finds all of it or nothing.
+    let draft = data_dir.join(format!("token.{}", Uuid::new_v4()));
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(failed)?;
+    file.write_all(fresh.reveal().as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
+    let linked = fs::hard_link(&draft, &path);
+    fs::remove_file(&draft).with_context(failed)?;
+    match linked {
+        Ok(()) => Ok(fresh),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let text = fs::read_to_string(&path).with_context(failed)?;
+            text.trim()
+                .parse()
+                .with_context(|| format!("{} holds no token; delete it for a new one", path.display()))
+        }
+        Err(error) => Err(error).with_context(failed),
+    }
+}
+
+/// The two lines to paste go to stdout, so that a script can take them; the rest is for people.
+fn welcome(data_dir: &Path, address: SocketAddr, token: &Token) {
+    eprintln!("rollcall listens on {address}, its data is in {}", data_dir.display());
+    eprintln!("\npaste into other terminals:\n");
+    println!("export ROLLCALL_ADDR=http://{address}");
+    println!("export ROLLCALL_TOKEN={}", token.reveal());
+    eprintln!("\nthen try:\n");
+    eprintln!("{} session create --name demo", invocation());
+    eprintln!("{} node watch\n", invocation());
+}
+
+/// How this program was called, for lines to paste: by cargo in a checkout, else by name.
+fn invocation() -> &'static str {
+    if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "rollcall" }
+}

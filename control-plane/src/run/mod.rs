@@ -1,0 +1,44 @@
+//! The verbs that are a server or prepare one: `rollcall dev`, `rollcall serve`, `rollcall migrate`.
+//!
+//! `dev` brings its own Postgres, its own token and its own defaults; `serve` brings nothing and is told everything.
+//! Both end in the same server.
+
+mod dev;
+mod flags;
+mod listen;
+mod logging;
+mod migrate;
+mod serve;
+mod signals;
+
+use std::process::ExitCode;
+
+/// The verbs of this folder.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Run a control plane on a private Postgres, for trying things out
+    Dev(dev::Dev),
+    /// Run a server of an installation, on the Postgres of DATABASE_URL
+    Serve(serve::Serve),
+    /// Bring the schema of DATABASE_URL to this release
+    Migrate(migrate::Migrate),
+}
+
+impl Command {
+    /// Runs the verb and says with which code the process shall end.
+    pub async fn run(self) -> ExitCode {
+        logging::start();
+        let result = match self {
+            Self::Dev(dev) => dev.run().await,
+            Self::Serve(serve) => serve.run().await,
+            Self::Migrate(migrate) => migrate.run().await,
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

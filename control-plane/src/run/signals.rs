@@ -1,0 +1,27 @@
+//! SIGINT and SIGTERM end a server in order; the second one ends it at once.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Cancels the token at the first signal. The second is left to its default, which ends the process.
+pub(super) fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        let mut both = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        both().await;
+        tracing::info!("stopping: what is in flight is finished first; a second signal ends at once");
+        stop.cancel();
+        both().await;
+        tracing::warn!("ended by a second signal");
+        std::process::abort();
+    });
+    Ok(())
+}

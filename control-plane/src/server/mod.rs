@@ -1,0 +1,204 @@
+//! The server: one port for gRPC and HTTP, and everything that runs behind it.
+//!
+//! Every task lives in one set under one token. The first to end, well or badly, stops the process: a server without
+//! its campaign or its listener looks healthy and is not.
+
+mod http;
+mod observe;
+mod refuse;
+
+use std::{net::SocketAddr, time::Duration};
+
+use contracts::{
+    limits,
+    wire::{
+        self,
+        v1::{
+            node_admin_service_server::NodeAdminServiceServer,
+            runtime_node_service_server::RuntimeNodeServiceServer,
+            session_service_server::SessionServiceServer,
+        },
+    },
+};
+pub(crate) use refuse::refused_by_transport;
+use sqlx::postgres::PgConnectOptions;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::{Routes, interceptor::InterceptedService},
+    transport::Server,
+};
+use tonic_health::ServingStatus;
+
+use crate::{
+    auth::{Authenticator, CanaryToken, Token},
+    leadership::{self, Candidate, Role, Roles},
+    nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
+    postgres,
+    sessions::rpc::Sessions,
+    settings::{Bounds, Cadence},
+};
+
+/// A dead connection is found within twice this: below the 15 s between beats, and far below the degraded threshold.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// How long the end may take. In-flight writes are bounded by the statement timeout, which is shorter.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// How to reach the database.
+    pub database: PgConnectOptions,
+    /// The token that callers present.
+    pub token: Token,
+    /// Intervals and thresholds.
+    pub cadence: Cadence,
+    /// Bounds that the operator set.
+    pub bounds: Bounds,
+}
+
+/// Why a server ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The listener failed.
+    #[error("the listener failed")]
+    Listener(#[from] tonic::transport::Error),
+    /// Metrics or reflection could not be set up.
+    #[error("could not set up {0}")]
+    SetUp(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A task panicked.
+    #[error("a task of the server panicked")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// Serves until told to stop, or until a part of it ends.
+///
+/// # Errors
+///
+/// The part that ended, and why.
+pub async fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    settings: ServerSettings,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let metrics = http::install_metrics()?;
+    let reads = postgres::request_pool(settings.database.clone());
+    let canary = CanaryToken::mint();
+    let (publish_role, role) = watch::channel(Role::Standby { active: None });
+    let roles = Roles::new(role);
+    let authenticator = Authenticator::new(settings.token, canary.clone());
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let routes = routes(&roles, &reads, &authenticator, settings.cadence)?
+        .add_service(health_service)
+        .into_axum_router()
+        .merge(http::router(roles.clone(), reads.clone(), metrics));
+
+    let mut tasks = JoinSet::new();
+    let candidate = Candidate {
+        database: settings.database,
+        db: reads,
+        listening: address,
+        address: format!("http://{address}"),
+        canary,
+        cadence: settings.cadence,
+        bounds: settings.bounds,
+    };
+    let ending = stop.child_token();
+    tasks.spawn(report_health(roles, health));
+    tasks.spawn({
+        let ending = ending.clone();
+        async move {
+            leadership::campaign(candidate, publish_role, ending).await;
+            Ok(())
+        }
+    });
+    tasks.spawn({
+        let ending = ending.clone();
+        async move {
+            Server::builder()
+                .accept_http1(true)
+                .tcp_nodelay(true)
+                .tcp_keepalive(Some(KEEP_ALIVE))
+                .http2_keepalive_interval(Some(KEEP_ALIVE))
+                .http2_keepalive_timeout(Some(KEEP_ALIVE))
+                .layer(observe::ObserveLayer)
+                .layer(refuse::RefuseLayer)
+                .add_routes(Routes::from(routes))
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ending.cancelled_owned())
+                .await?;
+            Ok(())
+        }
+    });
+    supervise(tasks, ending).await
+}
+
+/// Waits for the first task to end, stops the others, and waits for them a while.
+async fn supervise(mut tasks: JoinSet<Result<(), Error>>, ending: CancellationToken) -> Result<(), Error> {
+    let Some(first) = tasks.join_next().await else { return Ok(()) };
+    ending.cancel();
+    let rest = async {
+        let mut result = Ok(());
+        while let Some(ended) = tasks.join_next().await {
+            result = result.and(flatten(ended));
+        }
+        result
+    };
+    // Connections of callers that do not let go are cut at the bound.
+    flatten(first).and(timeout(SHUTDOWN_TIMEOUT, rest).await.unwrap_or(Ok(())))
+}
+
+fn flatten(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+    ended?
+}
+
+fn routes(
+    roles: &Roles,
+    reads: &sqlx::PgPool,
+    authenticator: &Authenticator,
+    cadence: Cadence,
+) -> Result<Routes, Error> {
+    let nodes = RuntimeNodeServiceServer::new(RuntimeNodes::new(roles.clone(), reads.clone()))
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
+    let sessions = SessionServiceServer::new(Sessions::new(roles.clone(), reads.clone()))
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
+    let admin = NodeAdminServiceServer::new(NodeAdmin::new(reads.clone(), cadence))
+        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| Error::SetUp("reflection", error.into()))?;
+    Ok(Routes::new(InterceptedService::new(nodes, authenticator.clone()))
+        .add_service(InterceptedService::new(sessions, authenticator.clone()))
+        .add_service(InterceptedService::new(admin, authenticator.clone()))
+        .add_service(reflection))
+}
+
+/// Keeps the standard health service true: what needs a leader serves while this server leads.
+async fn report_health(mut roles: Roles, health: tonic_health::server::HealthReporter) -> Result<(), Error> {
+    loop {
+        let role = roles.current();
+        metrics::gauge!("rollcall_role", "role" => "standby")
+            .set(gauge(matches!(role, Role::Standby { .. })));
+        metrics::gauge!("rollcall_role", "role" => "recovering").set(gauge(matches!(role, Role::Recovering)));
+        metrics::gauge!("rollcall_role", "role" => "active").set(gauge(matches!(role, Role::Active(_))));
+        let status = match role {
+            Role::Active(_) => ServingStatus::Serving,
+            Role::Standby { .. } | Role::Recovering => ServingStatus::NotServing,
+        };
+        for service in ["", "rollcall.v1.RuntimeNodeService", "rollcall.v1.SessionService"] {
+            health.set_service_status(service, status).await;
+        }
+        health.set_service_status("rollcall.v1.NodeAdminService", ServingStatus::Serving).await;
+        if !roles.changed().await {
+            return Ok(());
+        }
+    }
+}
+
+fn gauge(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}

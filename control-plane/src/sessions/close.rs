@@ -1,0 +1,70 @@
+//! ArchiveSession and CloseSession.
+
+use contracts::{Code, ParticipantId, Refusal, SessionId};
+use sqlx::Connection;
+
+use super::{
+    raise_floor::not_found,
+    session::{Session, SessionState},
+    store,
+};
+use crate::{
+    failure::{Failure, Fault},
+    leadership::Leader,
+    nodes,
+};
+
+/// Stops the session from taking new nodes; those attached stay.
+pub(super) async fn archive_session(
+    leader: &Leader,
+    participant: ParticipantId,
+    id: SessionId,
+) -> Result<Session, Failure> {
+    let mut connection = leader.db().acquire().await?;
+    let mut tx = connection.begin().await?;
+    let locked = store::lock_for_change(&mut tx, id, participant).await?.ok_or_else(not_found)?;
+    if !locked.may_manage() {
+        return Err(Refusal::permission_denied().into());
+    }
+    match locked.state {
+        SessionState::Active => store::set_state(&mut tx, id, SessionState::Archived).await?,
+        SessionState::Archived => {}
+        SessionState::Closed => {
+            return Err(Refusal::new(Code::SessionNotActive, "the session is closed, for ever").into());
+        }
+    }
+    let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+    tx.commit().await.map_err(Fault::Commit)?;
+    Ok(session)
+}
+
+/// Ends the session for ever and the slots in it; tells how many nodes were detached by it.
+pub(super) async fn close_session(
+    leader: &Leader,
+    participant: ParticipantId,
+    id: SessionId,
+) -> Result<(Session, usize), Failure> {
+    let mut connection = leader.db().acquire().await?;
+    let mut tx = connection.begin().await?;
+    let locked = store::lock_for_change(&mut tx, id, participant).await?.ok_or_else(not_found)?;
+    if !locked.may_manage() {
+        return Err(Refusal::permission_denied().into());
+    }
+    let ended = match locked.state {
+        SessionState::Active | SessionState::Archived => {
+            // No attach gets in: it needs the session's row, which is locked.
+            let slots = nodes::store::lock_active_slots(&mut tx, id).await?;
+            let ended = nodes::store::end_slots_of_closed_session(&mut tx, &slots).await?;
+            store::set_state(&mut tx, id, SessionState::Closed).await?;
+            ended
+        }
+        SessionState::Closed => Vec::new(),
+    };
+    let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+    tx.commit().await.map_err(Fault::Commit)?;
+    let detached = ended.len();
+    for slot in ended {
+        leader.fleet().put(slot);
+    }
+    Ok((session, detached))
+}

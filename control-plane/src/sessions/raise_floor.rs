@@ -1,0 +1,113 @@
+//! RaiseVersionFloor: monotonic, and able to tell beforehand who would become read-only.
+
+use contracts::{
+    Code, EventEnvelopeVersion, ParticipantId, Refusal, SessionId,
+    refusal::FieldViolation,
+    wire::v1::{AffectedNode, RaiseVersionFloorRequest, RaiseVersionFloorResponse},
+};
+use sqlx::Connection;
+
+use super::{create::parse_version, floor::Floor, store};
+use crate::{
+    failure::{Failure, Fault},
+    leadership::Leader,
+    postgres::stored,
+    wire::Page,
+};
+
+/// A parsed raise.
+#[derive(Clone, Debug)]
+pub(super) struct RaiseFloor {
+    id: SessionId,
+    to: EventEnvelopeVersion,
+    validate_only: bool,
+    page: Page,
+}
+
+impl RaiseFloor {
+    /// Parses the request.
+    pub(super) fn parse(request: RaiseVersionFloorRequest) -> Result<Self, Refusal> {
+        let RaiseVersionFloorRequest { session_id, min_client_version, validate_only, page_size, page_token } =
+            request;
+        if !validate_only && !page_token.is_empty() {
+            return Err(FieldViolation::new("page_token", "goes with validate_only").into());
+        }
+        Ok(Self {
+            id: SessionId::parse("session_id", &session_id)?,
+            to: parse_version(&min_client_version)?,
+            validate_only,
+            page: Page::parse(page_size, &page_token)?,
+        })
+    }
+}
+
+/// Raises the floor, or, with `validate_only`, only tells who is affected.
+pub(super) async fn raise_floor(
+    leader: &Leader,
+    participant: ParticipantId,
+    raise: RaiseFloor,
+) -> Result<RaiseVersionFloorResponse, Failure> {
+    let RaiseFloor { id, to, validate_only, page } = raise;
+    let mut connection = leader.db().acquire().await?;
+    let mut tx = connection.begin().await?;
+    let locked = store::lock_for_change(&mut tx, id, participant).await?.ok_or_else(not_found)?;
+    if !locked.may_manage() {
+        return Err(Refusal::permission_denied().into());
+    }
+    let from = locked.floor.version()?;
+    if let Some(from) = from.filter(|from| to < **from) {
+        return Err(Refusal::new(
+            Code::VersionFloorLowered,
+            format!("the floor is {from}, and a floor is never lowered; {to} is below it"),
+        )
+        .with_fact("min_client_version", from.as_str())
+        .into());
+    }
+    if from == Some(&to) {
+        // Nothing to do, and nobody affected.
+        let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+        return Ok(RaiseVersionFloorResponse { session: Some(session.into()), ..Default::default() });
+    }
+
+    let affected = affected(store::versions_of_active_nodes(&mut *tx, id).await?, from, &to)?;
+    store::set_floor(&mut tx, id, &to).await?;
+    let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+    if validate_only {
+        tx.rollback().await?;
+    } else {
+        tx.commit().await.map_err(Fault::Commit)?;
+        leader.fleet().raise_floor(id, Floor::At(to));
+    }
+    let affected_nodes_count = i64::try_from(affected.len()).unwrap_or(i64::MAX);
+    let mut affected_nodes: Vec<_> = affected.into_iter().filter(|node| node.node_id > page.after).collect();
+    let next_page_token = page.cut(&mut affected_nodes, |node| node.node_id.clone());
+    Ok(RaiseVersionFloorResponse {
+        session: Some(session.into()),
+        affected_nodes_count,
+        affected_nodes,
+        next_page_token,
+    })
+}
+
+/// The nodes that may write below the old floor's rule and not below the new one's.
+fn affected(
+    nodes: Vec<(String, String)>,
+    from: Option<&EventEnvelopeVersion>,
+    to: &EventEnvelopeVersion,
+) -> Result<Vec<AffectedNode>, Fault> {
+    let mut affected = Vec::new();
+    for (node_id, client_version) in nodes {
+        let version: EventEnvelopeVersion = client_version
+            .parse()
+            .map_err(|_| stored::unreadable("runtime_node_attachments", "client_version", &client_version))?;
+        if version < *to && from.is_none_or(|from| version >= *from) {
+            affected.push(AffectedNode { node_id, client_version });
+        }
+    }
+    Ok(affected)
+}
+
+/// No session of that id is visible to the caller.
+pub(super) fn not_found() -> Refusal {
+    Refusal::new(Code::SessionNotFound, "there is no such session. See `rollcall session list`")
+}

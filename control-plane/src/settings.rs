@@ -1,0 +1,147 @@
+//! Settings of a server, validated where they are made.
+
+use std::time::Duration;
+
+use contracts::limits;
+
+/// How often nodes beat and the sweep runs, and how much silence means what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    heartbeat_interval: Duration,
+    sweep_interval: Duration,
+    degraded_after: Duration,
+    offline_after: Duration,
+    brake_hold: Duration,
+}
+
+/// Why durations do not make a cadence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CadenceError {
+    /// An interval is too short to mean anything.
+    #[error("{0} must be at least 100ms")]
+    TooShort(&'static str),
+    /// A duration is longer than a day.
+    #[error("{0} must be at most 1day")]
+    TooLong(&'static str),
+    /// The sweep would see each silence more than one beat late.
+    #[error("--sweep-interval must be at most --heartbeat-interval")]
+    SweepSlowerThanBeats,
+    /// One lost beat would degrade a node.
+    #[error(
+        "--degraded-after must be at least twice --heartbeat-interval, so that one lost beat degrades nobody"
+    )]
+    DegradedTooSoon,
+    /// Nodes would skip degraded.
+    #[error("--offline-after must be above --degraded-after")]
+    OfflineBeforeDegraded,
+}
+
+impl Cadence {
+    /// Checks the durations against each other.
+    ///
+    /// # Errors
+    ///
+    /// Names the flag and the rule.
+    pub fn new(
+        heartbeat_interval: Duration,
+        sweep_interval: Duration,
+        degraded_after: Duration,
+        offline_after: Duration,
+        brake_hold: Duration,
+    ) -> Result<Self, CadenceError> {
+        for (flag, duration) in [
+            ("--heartbeat-interval", heartbeat_interval),
+            ("--sweep-interval", sweep_interval),
+            ("--degraded-after", degraded_after),
+            ("--offline-after", offline_after),
+            ("--brake-hold", brake_hold),
+        ] {
+            if duration < Duration::from_millis(100) {
+                return Err(CadenceError::TooShort(flag));
+            }
+            if duration > Duration::from_secs(24 * 60 * 60) {
+                return Err(CadenceError::TooLong(flag));
+            }
+        }
+        if sweep_interval > heartbeat_interval {
+            return Err(CadenceError::SweepSlowerThanBeats);
+        }
+        if degraded_after < heartbeat_interval * 2 {
+            return Err(CadenceError::DegradedTooSoon);
+        }
+        if offline_after <= degraded_after {
+            return Err(CadenceError::OfflineBeforeDegraded);
+        }
+        Ok(Self { heartbeat_interval, sweep_interval, degraded_after, offline_after, brake_hold })
+    }
+
+    /// How often a node beats.
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.heartbeat_interval
+    }
+
+    /// How often the sweep runs.
+    pub fn sweep_interval(&self) -> Duration {
+        self.sweep_interval
+    }
+
+    /// Silence, in service time, beyond which a node is degraded.
+    pub fn degraded_after(&self) -> Duration {
+        self.degraded_after
+    }
+
+    /// Silence, in service time, beyond which a node is offline.
+    pub fn offline_after(&self) -> Duration {
+        self.offline_after
+    }
+
+    /// How long the mass-offline brake may hold.
+    pub fn brake_hold(&self) -> Duration {
+        self.brake_hold
+    }
+}
+
+/// Bounds that an operator may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Active nodes in one session.
+    pub active_nodes_per_session: u32,
+    /// Lanes that beats are split into, and connections that write them.
+    pub beat_lanes: u16,
+    /// Beats that may wait in one lane.
+    pub beats_queued_per_lane: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            active_nodes_per_session: limits::ACTIVE_NODES_PER_SESSION_DEFAULT,
+            beat_lanes: 2,
+            beats_queued_per_lane: 65_536,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(seconds: [f64; 4], expected: Result<(), CadenceError>) {
+        let [beat, sweep, degraded, offline] = seconds.map(Duration::from_secs_f64);
+        let result = Cadence::new(beat, sweep, degraded, offline, Duration::from_secs(60));
+        assert_eq!(result.map(drop), expected, "{seconds:?}");
+    }
+
+    #[test]
+    fn durations_are_checked_at_their_edges() {
+        check([15.0, 5.0, 30.0, 60.0], Ok(()));
+        check([15.0, 15.0, 30.0, 30.001], Ok(()));
+        check([15.0, 15.001, 30.0, 60.0], Err(CadenceError::SweepSlowerThanBeats));
+        check([15.0, 5.0, 29.999, 60.0], Err(CadenceError::DegradedTooSoon));
+        check([15.0, 5.0, 30.0, 30.0], Err(CadenceError::OfflineBeforeDegraded));
+        check([0.1, 0.1, 0.2, 0.3], Ok(()));
+        check([0.099, 0.1, 0.2, 0.3], Err(CadenceError::TooShort("--heartbeat-interval")));
+        check([0.1, 0.0, 0.2, 0.3], Err(CadenceError::TooShort("--sweep-interval")));
+        check([15.0, 5.0, 30.0, 86_401.0], Err(CadenceError::TooLong("--offline-after")));
+    }
+}

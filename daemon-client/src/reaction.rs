@@ -1,0 +1,267 @@
+//! What to do after a setback: one total table a verb. Pure.
+//!
+//! Only a refusal by Rollcall can end a client. Anything else, from a refused connection to a page of a proxy, says
+//! nothing about the node, and the call is repeated elsewhere.
+
+use std::time::Duration;
+
+use contracts::refusal::{ReceivedRefusal, RetryAdvice};
+
+use crate::{Address, Outcome, Setback};
+
+/// Name of the fact in which a server that is not the active one names it.
+const ACTIVE_ADDRESS: &str = "active_address";
+
+/// How to repeat a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// At the same address.
+    Here { advised: Option<Duration> },
+    /// At another address: the one that was named, or the next.
+    Elsewhere { named: Option<Address>, advised: Option<Duration> },
+}
+
+/// After an attach that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AfterAttach {
+    Retry(Retry),
+    End(Outcome),
+}
+
+/// After a beat that was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AfterBeat {
+    Retry(Retry),
+    Reattach { advised: Option<Duration> },
+    End(Outcome),
+}
+
+/// After an update that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AfterUpdate {
+    Retry(Retry),
+    /// Attach again, then repeat it.
+    Reattach {
+        advised: Option<Duration>,
+    },
+    /// It concerns this update only: tell who asked for it.
+    Report(ReceivedRefusal),
+    /// The session's floor is above the client: tell who asked, and stay attached, read-only.
+    ReportFloor(ReceivedRefusal),
+    End(Outcome),
+}
+
+/// After a detach that was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AfterDetach {
+    Retry(Retry),
+    GiveUp,
+}
+
+pub(crate) fn after_attach(setback: &Setback) -> AfterAttach {
+    let refusal = match setback {
+        Setback::Unreachable { .. } => return AfterAttach::Retry(NEXT),
+        Setback::Refused(refusal) => refusal,
+    };
+    match refusal.advice {
+        // No attach can come before an attach, so this one is simply repeated.
+        RetryAdvice::SameRequest | RetryAdvice::AfterReattach => AfterAttach::Retry(here(refusal)),
+        RetryAdvice::Elsewhere => AfterAttach::Retry(elsewhere(refusal)),
+        RetryAdvice::AfterUpgrade => AfterAttach::End(Outcome::UpgradeRequired(refusal.clone())),
+        RetryAdvice::Never => AfterAttach::End(Outcome::of_final_refusal(refusal.clone())),
+    }
+}
+
+pub(crate) fn after_beat(setback: &Setback) -> AfterBeat {
+    let refusal = match setback {
+        Setback::Unreachable { .. } => return AfterBeat::Retry(NEXT),
+        Setback::Refused(refusal) => refusal,
+    };
+    match refusal.advice {
+        // A node below the floor stays attached, so it goes on beating.
+        RetryAdvice::SameRequest | RetryAdvice::AfterUpgrade => AfterBeat::Retry(here(refusal)),
+        RetryAdvice::Elsewhere => AfterBeat::Retry(elsewhere(refusal)),
+        RetryAdvice::AfterReattach => AfterBeat::Reattach { advised: refusal.retry_delay },
+        RetryAdvice::Never => AfterBeat::End(Outcome::of_final_refusal(refusal.clone())),
+    }
+}
+
+pub(crate) fn after_update(setback: &Setback) -> AfterUpdate {
+    let refusal = match setback {
+        Setback::Unreachable { .. } => return AfterUpdate::Retry(NEXT),
+        Setback::Refused(refusal) => refusal,
+    };
+    match refusal.advice {
+        RetryAdvice::SameRequest => AfterUpdate::Retry(here(refusal)),
+        RetryAdvice::Elsewhere => AfterUpdate::Retry(elsewhere(refusal)),
+        RetryAdvice::AfterReattach => AfterUpdate::Reattach { advised: refusal.retry_delay },
+        RetryAdvice::AfterUpgrade => AfterUpdate::ReportFloor(refusal.clone()),
+        RetryAdvice::Never => match Outcome::of_final_refusal(refusal.clone()) {
+            // These are about the node whatever it asks for.
+            outcome @ (Outcome::Superseded(_) | Outcome::Revoked(_) | Outcome::TokenInvalid(_)) => {
+                AfterUpdate::End(outcome)
+            }
+            // These may be about this update. Where they are not, the next beat hears so too.
+            Outcome::SessionNotActive(_)
+            | Outcome::PermissionDenied(_)
+            | Outcome::UpgradeRequired(_)
+            | Outcome::Refused(_)
+            | Outcome::Detached(_)
+            | Outcome::TaskDied => AfterUpdate::Report(refusal.clone()),
+        },
+    }
+}
+
+pub(crate) fn after_detach(setback: &Setback) -> AfterDetach {
+    let refusal = match setback {
+        Setback::Unreachable { .. } => return AfterDetach::Retry(NEXT),
+        Setback::Refused(refusal) => refusal,
+    };
+    match refusal.advice {
+        RetryAdvice::SameRequest => AfterDetach::Retry(here(refusal)),
+        RetryAdvice::Elsewhere => AfterDetach::Retry(elsewhere(refusal)),
+        RetryAdvice::AfterReattach | RetryAdvice::AfterUpgrade | RetryAdvice::Never => AfterDetach::GiveUp,
+    }
+}
+
+const NEXT: Retry = Retry::Elsewhere { named: None, advised: None };
+
+fn here(refusal: &ReceivedRefusal) -> Retry {
+    Retry::Here { advised: refusal.retry_delay }
+}
+
+fn elsewhere(refusal: &ReceivedRefusal) -> Retry {
+    Retry::Elsewhere {
+        // An address that cannot be read is as good as none.
+        named: refusal.facts.get(ACTIVE_ADDRESS).and_then(|address| address.parse().ok()),
+        advised: refusal.retry_delay,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use contracts::Code;
+
+    use super::*;
+
+    const ADVISED: Option<Duration> = Some(Duration::from_secs(3));
+
+    fn refusal(code: &str, advice: RetryAdvice) -> ReceivedRefusal {
+        ReceivedRefusal {
+            code: code.to_owned(),
+            message: "no".to_owned(),
+            advice,
+            retry_delay: ADVISED,
+            facts: HashMap::new(),
+            field: None,
+        }
+    }
+
+    fn refused(code: &str, advice: RetryAdvice) -> Setback {
+        Setback::Refused(refusal(code, advice))
+    }
+
+    fn registered(code: Code) -> Setback {
+        refused(code.entry().code, code.entry().retry)
+    }
+
+    #[test]
+    fn what_is_not_a_refusal_is_repeated_elsewhere_by_every_verb() {
+        let setback = Setback::Unreachable { address: "a".parse().unwrap(), reason: "gone".to_owned() };
+        assert_eq!(after_attach(&setback), AfterAttach::Retry(NEXT));
+        assert_eq!(after_beat(&setback), AfterBeat::Retry(NEXT));
+        assert_eq!(after_update(&setback), AfterUpdate::Retry(NEXT));
+        assert_eq!(after_detach(&setback), AfterDetach::Retry(NEXT));
+    }
+
+    #[test]
+    fn an_unknown_code_is_acted_on_by_its_advice() {
+        let code = "future.code";
+        let here = Retry::Here { advised: ADVISED };
+        let elsewhere = Retry::Elsewhere { named: None, advised: ADVISED };
+        let ended = |advice| Outcome::Refused(refusal(code, advice));
+
+        let setback = refused(code, RetryAdvice::SameRequest);
+        assert_eq!(after_attach(&setback), AfterAttach::Retry(here.clone()));
+        assert_eq!(after_beat(&setback), AfterBeat::Retry(here.clone()));
+        assert_eq!(after_update(&setback), AfterUpdate::Retry(here.clone()));
+        assert_eq!(after_detach(&setback), AfterDetach::Retry(here.clone()));
+
+        let setback = refused(code, RetryAdvice::Elsewhere);
+        assert_eq!(after_attach(&setback), AfterAttach::Retry(elsewhere.clone()));
+        assert_eq!(after_beat(&setback), AfterBeat::Retry(elsewhere.clone()));
+        assert_eq!(after_update(&setback), AfterUpdate::Retry(elsewhere.clone()));
+        assert_eq!(after_detach(&setback), AfterDetach::Retry(elsewhere));
+
+        let setback = refused(code, RetryAdvice::AfterReattach);
+        assert_eq!(after_attach(&setback), AfterAttach::Retry(here.clone()));
+        assert_eq!(after_beat(&setback), AfterBeat::Reattach { advised: ADVISED });
+        assert_eq!(after_update(&setback), AfterUpdate::Reattach { advised: ADVISED });
+        assert_eq!(after_detach(&setback), AfterDetach::GiveUp);
+
+        let advice = RetryAdvice::AfterUpgrade;
+        let setback = refused(code, advice);
+        assert_eq!(after_attach(&setback), AfterAttach::End(Outcome::UpgradeRequired(refusal(code, advice))));
+        assert_eq!(after_beat(&setback), AfterBeat::Retry(here));
+        assert_eq!(after_update(&setback), AfterUpdate::ReportFloor(refusal(code, advice)));
+        assert_eq!(after_detach(&setback), AfterDetach::GiveUp);
+
+        let advice = RetryAdvice::Never;
+        let setback = refused(code, advice);
+        assert_eq!(after_attach(&setback), AfterAttach::End(ended(advice)));
+        assert_eq!(after_beat(&setback), AfterBeat::End(ended(advice)));
+        assert_eq!(after_update(&setback), AfterUpdate::Report(refusal(code, advice)));
+        assert_eq!(after_detach(&setback), AfterDetach::GiveUp);
+    }
+
+    #[test]
+    fn final_refusals_with_an_outcome_of_their_own_end_with_it() {
+        type Variant = fn(ReceivedRefusal) -> Outcome;
+        let own: [(Code, Variant, bool); 5] = [
+            (Code::RuntimeNodeGenerationSuperseded, Outcome::Superseded, true),
+            (Code::RuntimeNodeAttachRevoked, Outcome::Revoked, true),
+            (Code::AuthTokenInvalid, Outcome::TokenInvalid, true),
+            (Code::SessionNotActive, Outcome::SessionNotActive, false),
+            (Code::RuntimeNodePermissionDenied, Outcome::PermissionDenied, false),
+        ];
+        for (code, outcome, ends_by_update) in own {
+            let setback = registered(code);
+            let refusal = refusal(code.entry().code, code.entry().retry);
+            assert_eq!(after_attach(&setback), AfterAttach::End(outcome(refusal.clone())));
+            assert_eq!(after_beat(&setback), AfterBeat::End(outcome(refusal.clone())));
+            let expected = if ends_by_update {
+                AfterUpdate::End(outcome(refusal.clone()))
+            } else {
+                AfterUpdate::Report(refusal)
+            };
+            assert_eq!(after_update(&setback), expected);
+        }
+    }
+
+    #[test]
+    fn a_conflict_and_our_own_fault_are_waited_out() {
+        for code in [Code::RuntimeNodeAttachConflict, Code::SystemInternalError, Code::ControllerRecovering] {
+            let retry = AfterAttach::Retry(Retry::Here { advised: ADVISED });
+            assert_eq!(after_attach(&registered(code)), retry, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_floor_is_reported_and_ends_nothing() {
+        let setback = registered(Code::VersionFloorExceeded);
+        assert!(matches!(after_update(&setback), AfterUpdate::ReportFloor(_)));
+    }
+
+    #[test]
+    fn the_active_address_is_followed_when_it_can_be_read() {
+        for (fact, named) in [("http://b:1", Some("b:1")), ("b:1", Some("b:1")), ("://", None)] {
+            let mut refusal = refusal("controller.standby", RetryAdvice::Elsewhere);
+            refusal.facts.insert(ACTIVE_ADDRESS.to_owned(), fact.to_owned());
+            let retry =
+                Retry::Elsewhere { named: named.map(|address| address.parse().unwrap()), advised: ADVISED };
+            assert_eq!(after_beat(&Setback::Refused(refusal)), AfterBeat::Retry(retry), "{fact}");
+        }
+    }
+}
