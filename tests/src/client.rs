@@ -1,0 +1,182 @@
+//! A client that speaks the protocol as it is, without the comforts of the daemon's library.
+
+use contracts::{
+    refusal::ReceivedRefusal,
+    wire::v1::{
+        AttachRequest, AttachResponse, Beat, BeatAck, Capability, CreateSessionRequest, Declaration,
+        DetachRequest, GetRosterRequest, HeartbeatRequest, ReportedHealth, RuntimeNode,
+        UpdateCapabilitiesRequest, UpdateCapabilitiesResponse,
+        node_admin_service_client::NodeAdminServiceClient,
+        runtime_node_service_client::RuntimeNodeServiceClient, session_service_client::SessionServiceClient,
+    },
+};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+use uuid::Uuid;
+
+/// Adds the token to each call.
+#[derive(Clone, Debug)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+type Authenticated = InterceptedService<Channel, Bearer>;
+
+/// The three services over one connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// `RuntimeNodeService`.
+    pub nodes: RuntimeNodeServiceClient<Authenticated>,
+    /// `SessionService`.
+    pub sessions: SessionServiceClient<Authenticated>,
+    /// `NodeAdminService`.
+    pub admin: NodeAdminServiceClient<Authenticated>,
+}
+
+/// An attach, with a healthy daemon of version 1.0 that declares nothing as its default.
+#[derive(Clone, Debug)]
+pub struct Attaching(pub AttachRequest);
+
+impl Attaching {
+    /// A new instance of this node.
+    pub fn new(session_id: &str, node_id: &str) -> Self {
+        Self(AttachRequest {
+            session_id: session_id.to_owned(),
+            node_id: node_id.to_owned(),
+            instance_id: Uuid::new_v4().to_string(),
+            client_version: "1.0".to_owned(),
+            health: ReportedHealth::Online.into(),
+            declaration: None,
+            participant_id: String::new(),
+        })
+    }
+
+    /// With this version.
+    #[must_use]
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.0.client_version);
+        self
+    }
+
+    /// Declaring these capabilities, of contract 1.0.
+    #[must_use]
+    pub fn declaring(mut self, keys: &[&str]) -> Self {
+        self.0.declaration = Some(Client::declaration(keys));
+        self
+    }
+}
+
+impl Client {
+    /// Connects.
+    pub async fn connect(url: &str, token: &str) -> Self {
+        let endpoint = Endpoint::from_shared(url.to_owned()).expect("the URL is one");
+        let channel = endpoint.connect().await.expect("the server accepts connections");
+        let bearer = Bearer(format!("Bearer {token}").parse().expect("the token is ASCII"));
+        Self {
+            nodes: RuntimeNodeServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            sessions: SessionServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            admin: NodeAdminServiceClient::with_interceptor(channel, bearer),
+        }
+    }
+
+    /// Makes a session without a floor and gives its id.
+    pub async fn session(&self) -> String {
+        self.session_with_floor("").await
+    }
+
+    /// Makes a session with this floor and gives its id.
+    pub async fn session_with_floor(&self, floor: &str) -> String {
+        let request = CreateSessionRequest {
+            session_id: String::new(),
+            name: "test".to_owned(),
+            min_client_version: floor.to_owned(),
+        };
+        let answer = self.sessions.clone().create_session(request).await.expect("a session can be made");
+        answer.into_inner().session.expect("it is in the answer").session_id
+    }
+
+    /// A declaration of these capabilities, of contract 1.0.
+    pub fn declaration(keys: &[&str]) -> Declaration {
+        let capabilities = keys
+            .iter()
+            .map(|key| Capability {
+                key: (*key).to_owned(),
+                contract_version: "1.0".to_owned(),
+                ..Capability::default()
+            })
+            .collect();
+        Declaration { capabilities }
+    }
+
+    /// Attaches.
+    pub async fn attach(&self, attaching: &Attaching) -> Result<AttachResponse, Status> {
+        Ok(self.nodes.clone().attach(attaching.0.clone()).await?.into_inner())
+    }
+
+    /// Attaches a new instance that declares one capability and must be let in; gives its generation.
+    pub async fn online(&self, session_id: &str, node_id: &str) -> u64 {
+        let attaching = Attaching::new(session_id, node_id).declaring(&["codex"]);
+        self.attach(&attaching).await.expect("the node is let in").generation
+    }
+
+    /// Beats healthily.
+    pub async fn beat(&self, node_id: &str, generation: u64) -> Result<BeatAck, Status> {
+        let beat = Beat { node_id: node_id.to_owned(), generation, health: ReportedHealth::Online.into() };
+        let answer = self.nodes.clone().heartbeat(HeartbeatRequest { beat: Some(beat) }).await?;
+        Ok(answer.into_inner().ack.expect("an answer has its acknowledgement"))
+    }
+
+    /// Declares, healthily.
+    pub async fn declare(
+        &self,
+        node_id: &str,
+        generation: u64,
+        keys: &[&str],
+    ) -> Result<UpdateCapabilitiesResponse, Status> {
+        let request = UpdateCapabilitiesRequest {
+            node_id: node_id.to_owned(),
+            generation,
+            declaration: Some(Self::declaration(keys)),
+            health: Some(ReportedHealth::Online.into()),
+            health_reason: String::new(),
+        };
+        Ok(self.nodes.clone().update_capabilities(request).await?.into_inner())
+    }
+
+    /// Detaches.
+    pub async fn detach(&self, node_id: &str, generation: u64) -> Result<(), Status> {
+        let request = DetachRequest { node_id: node_id.to_owned(), generation, reason: String::new() };
+        self.nodes.clone().detach(request).await.map(drop)
+    }
+
+    /// The first page of a session's roster.
+    pub async fn roster(&self, session_id: &str) -> Vec<RuntimeNode> {
+        let request = GetRosterRequest {
+            session_id: session_id.to_owned(),
+            page_size: 1_000,
+            page_token: String::new(),
+        };
+        self.nodes.clone().get_roster(request).await.expect("the roster can be read").into_inner().nodes
+    }
+
+    /// One node of a session's roster.
+    pub async fn node(&self, session_id: &str, node_id: &str) -> RuntimeNode {
+        let roster = self.roster(session_id).await;
+        roster.into_iter().find(|node| node.node_id == node_id).expect("the node is in the roster")
+    }
+}
+
+/// The refusal in a status; panics when it is none of Rollcall's.
+pub fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> ReceivedRefusal {
+    let status = result.expect_err("it was to be refused");
+    ReceivedRefusal::from_status(&status).unwrap_or_else(|| panic!("no refusal of Rollcall's: {status:?}"))
+}

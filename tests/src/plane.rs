@@ -1,0 +1,163 @@
+//! A control plane under test: `rollcall serve` as a process.
+
+use std::process::Command;
+
+use contracts::ParticipantId;
+use control_plane::auth::Token;
+use uuid::Uuid;
+
+use crate::{Client, Database, Process, binaries::binary, wait::eventually};
+
+/// How a control plane is started.
+#[derive(Clone, Debug)]
+pub struct PlaneOptions {
+    listen: String,
+    flags: Vec<String>,
+    token: Token,
+}
+
+impl Default for PlaneOptions {
+    /// The defaults of the product, on a free port, with a token of its own.
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:0".to_owned(),
+            flags: Vec::new(),
+            token: Token::mint(ParticipantId(Uuid::now_v7())),
+        }
+    }
+}
+
+impl PlaneOptions {
+    /// Intervals and thresholds short enough for a test, in the proportions of the defaults. `beat` is a
+    /// `--heartbeat-interval` in milliseconds.
+    #[must_use]
+    pub fn beat_every_ms(self, beat: u32) -> Self {
+        let ms = |value: u32| format!("{value}ms");
+        self.flag("--heartbeat-interval", &ms(beat))
+            .flag("--sweep-interval", &ms(beat / 3))
+            .flag("--degraded-after", &ms(beat * 2))
+            .flag("--offline-after", &ms(beat * 4))
+            .flag("--brake-hold", &ms(beat * 4))
+    }
+
+    /// Adds a flag of `rollcall serve`; a later one of the same name replaces it.
+    #[must_use]
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.retain(|flag| !flag.starts_with(&format!("{name}=")));
+        self.flags.push(format!("{name}={value}"));
+        self
+    }
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct Plane {
+    /// The process.
+    pub process: Process,
+    /// Its database.
+    pub database: Database,
+    /// `host:port` it listens on.
+    pub address: String,
+    options: PlaneOptions,
+}
+
+impl Plane {
+    /// Starts one on a database of its own and waits until it is active.
+    pub async fn start(options: PlaneOptions) -> Self {
+        Self::start_on(Database::new().await, options).await
+    }
+
+    /// Starts one on this database and waits until it is active.
+    pub async fn start_on(database: Database, options: PlaneOptions) -> Self {
+        let plane = Self::launch(database, options).await;
+        plane.active().await;
+        plane
+    }
+
+    /// Starts one on this database and waits until it listens.
+    pub async fn launch(database: Database, options: PlaneOptions) -> Self {
+        let process = Process::start(
+            "rollcall serve",
+            Command::new(binary("rollcall"))
+                .args(["serve", "--listen", &options.listen])
+                .args(&options.flags)
+                .env("DATABASE_URL", &database.url)
+                .env("ROLLCALL_TOKEN", options.token.reveal()),
+        );
+        let listening = process.logged("listening").await;
+        let address = listening["address"].as_str().expect("the address is logged").to_owned();
+        Self { process, database, address, options }
+    }
+
+    /// Waits until it is active.
+    pub async fn active(&self) {
+        eventually(
+            "the control plane is active",
+            async || self.http("/health/active").await,
+            |(status, body)| (*status, body.as_str()) == (200, "active\n"),
+        )
+        .await;
+    }
+
+    /// Kills it with SIGKILL and starts it again, at the same address.
+    pub async fn kill_and_restart(self) -> Self {
+        let Self { mut process, database, address, options } = self;
+        process.kill();
+        Self::start_on(database, PlaneOptions { listen: address, ..options }).await
+    }
+
+    /// What it takes to start the same one again.
+    pub fn options_here(&self) -> PlaneOptions {
+        PlaneOptions { listen: self.address.clone(), ..self.options.clone() }
+    }
+
+    /// Its token.
+    pub fn token(&self) -> &str {
+        self.options.token.reveal()
+    }
+
+    /// `http://host:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client with its token.
+    pub async fn client(&self) -> Client {
+        Client::connect(&self.url(), self.token()).await
+    }
+
+    /// The CLI with its address and token in the environment.
+    pub fn cli(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(binary("rollcall"))
+            .args(arguments)
+            .env("ROLLCALL_ADDR", self.url())
+            .env("ROLLCALL_TOKEN", self.token())
+            .output()
+            .expect("the command line runs")
+    }
+
+    /// Status and body of a plain HTTP GET; status 0 when there is no answer.
+    pub async fn http(&self, path: &str) -> (u16, String) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let get = async {
+            let mut stream = tokio::net::TcpStream::connect(&self.address).await?;
+            let request = format!("GET {path} HTTP/1.1\r\nhost: rollcall\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let Ok(answer) = get.await else { return (0, String::new()) };
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (status, body.to_owned())
+    }
+
+    /// The value of a metric, by the whole of its name and labels as `/metrics` shows them.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.http("/metrics").await;
+        let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(key, _)| key == name))?;
+        line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok())
+    }
+}

@@ -1,0 +1,93 @@
+//! One Postgres for the whole test process, one database for each test.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::OnceLock,
+};
+
+use control_plane::postgres::{
+    embedded::{Durability, EmbeddedPostgres, Settings},
+    migrate::migrate,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use uuid::Uuid;
+
+const TEMPLATE: &str = "rollcall_template";
+
+/// A migrated database that belongs to one test; dropped with the next run of the tests.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// For `DATABASE_URL`.
+    pub url: String,
+    /// For looking at rows.
+    pub pool: PgPool,
+}
+
+impl Database {
+    /// A new migrated database.
+    pub async fn new() -> Self {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let mut admin = connect("postgres").await;
+        let create = format!("create database {name} template {TEMPLATE} strategy file_copy");
+        sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.expect("the template can be copied");
+        admin.close().await.expect("the connection closes");
+        let url = cluster_url(&name);
+        let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.expect("the copy can be used");
+        Self { url, pool }
+    }
+}
+
+/// Lives as long as the process: when it ends, however it ends, the module's watchdog stops the server.
+struct Cluster {
+    postgres: EmbeddedPostgres,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn cluster_url(database: &str) -> String {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(start_cluster).postgres.url(database)
+}
+
+async fn connect(database: &'static str) -> PgConnection {
+    // Off this runtime, for the first caller starts the cluster on one of its own.
+    let url = tokio::task::spawn_blocking(move || cluster_url(database)).await.expect("the cluster starts");
+    PgConnection::connect(&url).await.expect("the cluster answers")
+}
+
+fn start_cluster() -> Cluster {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let postgres = runtime.block_on(async {
+        // Kept from run to run, one for each checkout and user; not below the checkout, which the server's account may
+        // be unable to reach.
+        let mut hasher = DefaultHasher::new();
+        (env!("CARGO_MANIFEST_DIR"), std::env::var_os("HOME")).hash(&mut hasher);
+        let folder = std::env::temp_dir().join(format!("rollcall-tests-{:016x}", hasher.finish()));
+        let settings = Settings::new(folder, Durability::None);
+        let postgres = EmbeddedPostgres::start(settings, |_| {}).await.expect("Postgres starts");
+        prepare_template(&postgres).await;
+        postgres
+    });
+    Cluster { postgres, _runtime: runtime }
+}
+
+async fn prepare_template(postgres: &EmbeddedPostgres) {
+    let mut admin = PgConnection::connect(&postgres.url("postgres")).await.expect("Postgres answers");
+    let old: Vec<String> =
+        sqlx::query_scalar("select datname from pg_database where datname like 'test\\_%' or datname = $1")
+            .bind(TEMPLATE)
+            .fetch_all(&mut admin)
+            .await
+            .expect("databases can be listed");
+    for name in old {
+        let drop_it = format!("drop database {name} with (force)");
+        sqlx::query(AssertSqlSafe(drop_it))
+            .execute(&mut admin)
+            .await
+            .expect("an old database can be dropped");
+    }
+    let create = format!("create database {TEMPLATE}");
+    sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.expect("the template can be made");
+    let options = postgres.url(TEMPLATE).parse().expect("the URL is one");
+    migrate(&options).await.expect("the migrations apply");
+    admin.close().await.expect("the connection closes");
+}

@@ -1,0 +1,3 @@
+//! What the product promises, shown on the built binaries, from outside.
+
+mod attach;
