@@ -58,6 +58,7 @@ impl Fault {
 }
 
 /// Whether the error says that the database cannot be reached, is starting, or is shutting down.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the driver's errors, which may grow")]
 pub fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)

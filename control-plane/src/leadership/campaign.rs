@@ -94,7 +94,7 @@ async fn win(
         if stop.is_cancelled() {
             return None;
         }
-        let result = try_to_win(candidate, &mut connection, tries % ADDRESS_EVERY == 0).await;
+        let result = try_to_win(candidate, &mut connection, tries.is_multiple_of(ADDRESS_EVERY)).await;
         let delay = match result {
             Ok(Attempt::Won) => return connection,
             Ok(Attempt::Held { by }) => {

@@ -32,7 +32,8 @@ type ParsedBeat = (NodeId, i64, Report);
 pub async fn beat(leader: &Leader, principal: Principal, beats: Vec<Beat>) -> Vec<Result<BeatAck, Refusal>> {
     let results = match principal {
         Principal::Participant(participant) => beat_as_participant(leader, participant, beats).await,
-        Principal::Canary => beat_as_canary(leader, beats.len()).await,
+        // Not counted among the beats of nodes.
+        Principal::Canary => return beat_as_canary(leader, beats.len()).await,
     };
     for result in &results {
         let outcome = match result {

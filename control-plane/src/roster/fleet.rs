@@ -237,6 +237,9 @@ impl Fleet {
     }
 }
 
+/// Slots as changes left them, with the numbers of the changes.
+type NumberedSlots = Vec<(u64, Arc<Slot>)>;
+
 /// A registered watch of one session. Dropping it ends the registration.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -258,7 +261,7 @@ impl Watch {
     }
 
     /// The changes after number `seen`, at most `limit`, with the floor that now holds.
-    pub(super) fn changes(&self, seen: u64, limit: usize) -> Result<(Vec<(u64, Arc<Slot>)>, Floor), Missed> {
+    pub(super) fn changes(&self, seen: u64, limit: usize) -> Result<(NumberedSlots, Floor), Missed> {
         let mut state = self.fleet.lock();
         let session = state.session(self.session_id);
         Ok((session.changes.after(seen, limit)?, session.floor.clone()))
