@@ -18,6 +18,7 @@ mod confirmation;
 mod connection;
 mod exit;
 mod failure;
+pub(crate) mod invocation;
 pub mod node;
 mod output;
 mod pages;

@@ -5,9 +5,11 @@
 //! the leader, and with it everything that runs under it.
 //!
 //! Invariants:
-//! - nothing is served before recovery is done;
-//! - epochs strictly increase;
-//! - the end of a leader ends its duties, its lanes and its streams, in-flight writes first.
+//! - **no-service-before-recovery**: nothing is written before recovery is done;
+//! - **epochs-increase**: each term has a higher epoch than all before it;
+//! - **acknowledged-survives**: what was acknowledged is there after any kill of server or database.
+//!
+//! The end of a leader ends its duties, its lanes and its streams.
 //!
 //! Deliberately absent: a fence in the database against a former leader's late writes, eviction of a stuck holder, and
 //! trust deadlines. One server is run until these stand.

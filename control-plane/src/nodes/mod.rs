@@ -4,10 +4,15 @@
 //! written here too where it changes hands (attach and detach), in the same transaction.
 //!
 //! Invariants:
-//! - a node has at most one active slot, whatever the session (`runtime_node_attachments_one_active` decides races);
-//! - a generation rises with every attach that activates a slot, and what carries an older one changes nothing;
-//! - a daemon below the floor is attached and beats like any other; only its declarations are refused;
-//! - no verb here writes a session or a membership.
+//! - **one-active-slot**: a node has at most one active slot, whatever the session; the index
+//!   `runtime_node_attachments_one_active` decides races;
+//! - **generations-fence**: a generation rises with every attach that activates a slot, and what carries an older one
+//!   changes nothing;
+//! - **superseded-for-ever**: an instance that was superseded once never gets the slot again;
+//! - **online-is-declared**: a slot is online only with a declaration that is supported in full;
+//! - **below-floor-stays-joined**: a daemon below the floor is attached and beats like any other; only its declarations
+//!   are refused;
+//! - **attach-writes-no-session**: no verb here writes a session or a membership.
 //!
 //! Lock order: session, membership, node, slot, presence. Beats lock presences alone.
 //!

@@ -3,11 +3,17 @@
 //! Tables owned: `runtime_node_presence`, `service_windows`, `presence_brake`.
 //!
 //! Invariants:
-//! - only the database's clock decides; what time a node thinks it is never matters;
-//! - a beat is answered after its commit, and a refused one changes nothing;
-//! - silence is counted in time in which this service could have heard the node, so our outage is not theirs;
-//! - the sweep only demotes, writes nothing but presences, and repeated at the same instant changes nothing;
-//! - when most of the fleet is silent at once, nobody is called offline for a while: it is more likely us.
+//! - **acknowledged-is-committed**: a beat is answered after its commit, and a refused one changes nothing;
+//! - **refused-alone**: a refused beat does not disturb the others of its batch;
+//! - **queues-are-bounded**: beats that find their lane full are refused with a delay;
+//! - **our-outage-is-not-theirs**: silence is counted in time in which this service could have heard the node;
+//! - **the-dead-are-found**: no rhythm of our outages keeps a dead node alive for ever;
+//! - **sweep-only-demotes**: the sweep never promotes, writes nothing but presences, and repeated at the same instant
+//!   changes nothing;
+//! - **attach-is-contact**: a node that attaches and never beats goes offline like any other;
+//! - **mass-offline-brake**: when most of the fleet is silent at once, nobody is called offline for a while.
+//!
+//! Only the database's clock decides; no message carries the time of a node, so none can matter.
 //!
 //! Deliberately absent: durable events for presence, and an index on the time of the last beat.
 

@@ -5,9 +5,12 @@
 //! this view says, and a new leader loads the view anew.
 //!
 //! Invariants:
-//! - what is here was committed; nothing is put here before its commit is answered;
-//! - of two changes of a slot the one with the higher revision stands, in whatever order they arrive; of two changes
-//!   of its presence the one with the later beat.
+//! - **watch-is-complete**: a watch sees a snapshot and then every change, or is told to begin anew;
+//! - **watch-is-bounded**: a reader that does not read costs a bounded amount of memory.
+//!
+//! What is here was committed: nothing is put here before its commit is answered.
+//! Of two changes of a slot the one with the higher revision stands, in whatever order they arrive; of two changes of
+//! its presence the one with the later beat.
 //!
 //! Deliberately absent: writes, clocks that decide about nodes, and locks held across an await.
 

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     auth::Token,
+    cli::invocation,
     postgres::{
         embedded::{self, Durability, EmbeddedPostgres, Progress},
         migrate::migrate,
@@ -152,11 +153,6 @@ fn welcome(data_dir: &Path, address: SocketAddr, token: &Token) {
     println!("export ROLLCALL_ADDR=http://{address}");
     println!("export ROLLCALL_TOKEN={}", token.reveal());
     eprintln!("\nthen try:\n");
-    eprintln!("{} session create --name demo", invocation());
-    eprintln!("{} node watch\n", invocation());
-}
-
-/// How this program was called, for lines to paste: by cargo in a checkout, else by name.
-fn invocation() -> &'static str {
-    if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "rollcall" }
+    eprintln!("{} session create --name demo", invocation::rollcall());
+    eprintln!("{} node watch\n", invocation::rollcall());
 }

@@ -3,9 +3,11 @@
 //! Tables owned: `participants`, `sessions`, `session_memberships`.
 //!
 //! Invariants:
-//! - a floor only rises, and no write that it gates reads anything but the stored one, under a lock;
-//! - a closed session has no active slot: closing ends them in the same transaction;
-//! - whoever makes a session is its owner.
+//! - **floor-only-rises**: a floor is never lowered, and what it gates reads the stored one, under a lock;
+//! - **malformed-floor-fails-closed**: a stored floor that is no version admits nobody, loudly;
+//! - **node-limit-is-exact**: a session never holds more active nodes than its bound;
+//! - **closed-means-empty**: a closed session has no active slot; closing ends them in the same transaction;
+//! - **creation-is-idempotent**: an id that a client brings makes one session, however often it is sent.
 //!
 //! Deliberately absent: verbs on memberships.
 

@@ -11,6 +11,7 @@ use crate::cli::{
     clock,
     exit::after_help,
     failure::Failure,
+    invocation,
     node::{json, text},
     output::Output,
     pages::{PAGE_SIZE, PageCursor},
@@ -92,14 +93,16 @@ impl List {
             Some(session) => {
                 output.note("no node was ever attached to this session");
                 output.hint(&format!(
-                    "attach one with `rollcall-daemon --session {session} --node-id laptop-1 --capability codex`"
+                    "attach one with `{} --session {session} --node-id laptop-1 --capability codex`",
+                    invocation::daemon()
                 ));
             }
             None => {
                 output.note("no nodes yet");
-                output.hint(
-                    "make a session with `rollcall session create --name demo`; it says how to attach a node",
-                );
+                output.hint(&format!(
+                    "make a session with `{} session create --name demo`; it says how to attach a node",
+                    invocation::rollcall()
+                ));
             }
         }
     }

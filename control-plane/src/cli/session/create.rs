@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::cli::{
     exit::after_help,
     failure::Failure,
+    invocation,
     output::Output,
     servers::Servers,
     session::{arguments, json},
@@ -63,7 +64,8 @@ impl Create {
         output.line(&session.session_id)?;
         output.note("next, attach a daemon:");
         output.note(&format!(
-            "  rollcall-daemon --session {} --node-id laptop-1 --capability codex",
+            "  {} --session {} --node-id laptop-1 --capability codex",
+            invocation::daemon(),
             session.session_id
         ));
         Ok(())
