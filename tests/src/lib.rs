@@ -10,6 +10,7 @@ mod plane;
 mod postgres;
 mod process;
 mod proxy;
+mod raw;
 mod wait;
 
 pub use client::{Attaching, Client, refusal};
@@ -18,4 +19,5 @@ pub use plane::{Plane, PlaneOptions};
 pub use postgres::Database;
 pub use process::Process;
 pub use proxy::Proxy;
+pub use raw::{Method, Raw, RawAnswer, framed, methods};
 pub use wait::{DEADLINE, eventually};
