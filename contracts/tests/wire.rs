@@ -583,6 +583,7 @@ fn additions_break_nothing_and_are_told() {
             added.name = Some("rollcall/v1/more.proto".to_owned());
             added.message_type[0].name = Some("More".to_owned());
             added.message_type[0].field.clear();
+            added.message_type[0].nested_type.clear();
             added.enum_type.clear();
             set.file.push(added);
         },

@@ -53,6 +53,7 @@ where
                 match result {
                     Ok(()) => tracing::debug!(duty = duty.name, seconds, "a pass is done"),
                     Err(fault) => {
+                        leader.doubt(&fault);
                         counter!("rollcall_duty_failures_total", "duty" => duty.name).increment(1);
                         tracing::warn!(
                             duty = duty.name,

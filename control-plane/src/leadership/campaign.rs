@@ -192,6 +192,7 @@ async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Resul
         cadence: candidate.cadence,
         bounds: candidate.bounds,
         stop: CancellationToken::new(),
+        doubt: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
     let lane_db = postgres::lane_pool(candidate.database.clone(), candidate.bounds.beat_lanes);
@@ -228,6 +229,10 @@ async fn hold(
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            () = leader.doubt.cancelled() => {
+                tracing::warn!(epoch = leader.epoch, "a commit was not answered: the term ends, the next one loads the fleet anew");
+                return;
+            }
             _ = ticks.tick() => {}
         }
         if !is_held(seat).await {

@@ -22,6 +22,7 @@ pub struct Leader {
     pub(super) cadence: Cadence,
     pub(super) bounds: Bounds,
     pub(super) stop: CancellationToken,
+    pub(super) doubt: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
 
@@ -66,6 +67,15 @@ impl Leader {
         self.tasks.spawn(task);
     }
 
+    /// Tells that a commit was not answered: what this leader has in memory may differ from the database. Its term
+    /// ends, and the next one loads everything anew.
+    pub(crate) fn doubt(&self, fault: &Fault) {
+        match fault {
+            Fault::Commit(_) => self.doubt.cancel(),
+            Fault::Statement(_) | Fault::Unreadable { .. } | Fault::TaskEnded => {}
+        }
+    }
+
     /// Ends: tells all tasks, and waits for them.
     pub(super) async fn end(&self) {
         self.stop.cancel();
@@ -86,6 +96,16 @@ where
     W: FnOnce(Arc<Leader>) -> F,
     F: Future<Output = Result<T, Failure>> + Send + 'static,
 {
-    let written = leader.tasks.spawn(write(Arc::clone(leader)));
+    let writing = write(Arc::clone(leader));
+    let written = leader.tasks.spawn({
+        let leader = Arc::clone(leader);
+        async move {
+            let written = writing.await;
+            if let Err(Failure::Fault(fault)) = &written {
+                leader.doubt(fault);
+            }
+            written
+        }
+    });
     written.await.map_err(|_| Failure::from(Fault::TaskEnded))?
 }

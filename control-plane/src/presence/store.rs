@@ -166,7 +166,8 @@ pub(super) async fn demote(
         SWEEP_ROWS_MAX
     )
     .fetch_all(db)
-    .await?;
+    .await
+    .map_err(Fault::Commit)?;
     rows.into_iter()
         .map(|row| {
             Ok(SweptPresence {
