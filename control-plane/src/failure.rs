@@ -48,6 +48,18 @@ pub enum Fault {
 const UNAVAILABLE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 impl Fault {
+    /// Whether what was asked may have happened all the same. An error that the database reported rolled it back,
+    /// unless the session was being ended, which may meet a commit half-way.
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Commit(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("57P0"))
+            }
+            Self::Commit(_) | Self::TaskEnded => true,
+            Self::Statement(_) | Self::Unreadable { .. } => false,
+        }
+    }
+
     /// Whether the database could not be reached or was going away: nothing is wrong with the request, nor with us.
     fn is_outage(&self) -> bool {
         match self {

@@ -6,18 +6,28 @@
 mod binaries;
 mod client;
 mod daemon;
+mod living;
 mod plane;
 mod postgres;
+mod presence_log;
+mod private_postgres;
 mod process;
 mod proxy;
 mod raw;
+mod roster_watch;
+mod snapshot;
 mod wait;
 
 pub use client::{Attaching, Client, refusal};
 pub use daemon::Daemon;
+pub use living::{Attached, Living};
 pub use plane::{Plane, PlaneOptions};
 pub use postgres::Database;
+pub use presence_log::Transition;
+pub use private_postgres::{PrivatePostgres, Revived};
 pub use process::Process;
 pub use proxy::Proxy;
 pub use raw::{Method, Raw, RawAnswer, framed, methods};
+pub use roster_watch::RosterWatch;
+pub use snapshot::Snapshot;
 pub use wait::{DEADLINE, eventually};

@@ -67,12 +67,11 @@ impl Leader {
         self.tasks.spawn(task);
     }
 
-    /// Tells that a commit was not answered: what this leader has in memory may differ from the database. Its term
-    /// ends, and the next one loads everything anew.
+    /// Tells of a fault. After one that may have happened all the same, what this leader has in memory may differ from
+    /// the database: its term ends, and the next one loads everything anew.
     pub(crate) fn doubt(&self, fault: &Fault) {
-        match fault {
-            Fault::Commit(_) => self.doubt.cancel(),
-            Fault::Statement(_) | Fault::Unreadable { .. } | Fault::TaskEnded => {}
+        if fault.may_have_happened() {
+            self.doubt.cancel();
         }
     }
 
