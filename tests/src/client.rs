@@ -79,7 +79,11 @@ impl Client {
     /// Connects.
     pub async fn connect(url: &str, token: &str) -> Self {
         let endpoint = Endpoint::from_shared(url.to_owned()).expect("the URL is one");
-        let channel = endpoint.connect().await.expect("the server accepts connections");
+        Self::over(endpoint.connect().await.expect("the server accepts connections"), token)
+    }
+
+    /// Speaks over this connection.
+    pub fn over(channel: Channel, token: &str) -> Self {
         let bearer = Bearer(format!("Bearer {token}").parse().expect("the token is ASCII"));
         Self {
             nodes: RuntimeNodeServiceClient::with_interceptor(channel.clone(), bearer.clone()),

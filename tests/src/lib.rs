@@ -18,6 +18,7 @@ mod roster_watch;
 mod snapshot;
 mod wait;
 
+pub use binaries::binary;
 pub use client::{Attaching, Client, refusal};
 pub use daemon::Daemon;
 pub use living::{Attached, Living};

@@ -13,6 +13,7 @@ use crate::{Client, Database, Process, binaries::binary, wait::eventually};
 pub struct PlaneOptions {
     listen: String,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     token: Token,
 }
 
@@ -22,6 +23,7 @@ impl Default for PlaneOptions {
         Self {
             listen: "127.0.0.1:0".to_owned(),
             flags: Vec::new(),
+            environment: Vec::new(),
             token: Token::mint(ParticipantId(Uuid::now_v7())),
         }
     }
@@ -45,6 +47,13 @@ impl PlaneOptions {
     pub fn flag(mut self, name: &str, value: &str) -> Self {
         self.flags.retain(|flag| !flag.starts_with(&format!("{name}=")));
         self.flags.push(format!("{name}={value}"));
+        self
+    }
+
+    /// Adds a variable of the environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 }
@@ -81,6 +90,7 @@ impl Plane {
             Command::new(binary("rollcall"))
                 .args(["serve", "--listen", &options.listen])
                 .args(&options.flags)
+                .envs(options.environment.iter().cloned())
                 .env("DATABASE_URL", &database.url)
                 .env("ROLLCALL_TOKEN", options.token.reveal()),
         );

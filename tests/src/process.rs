@@ -79,6 +79,11 @@ impl Process {
         self.child.try_wait().expect("a child can be asked").is_none()
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory in KiB.
     pub fn memory_kib(&self) -> u64 {
         let status =

@@ -177,7 +177,7 @@ async fn recover(
 
 async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Result<(Arc<Leader>, i64), Fault> {
     let epoch = store::begin_term(seat, &candidate.address).await?;
-    presence::store::put_canary(seat, epoch).await?;
+    presence::store::put_canary(seat, epoch, candidate.bounds.beat_lanes).await?;
     let floors = sessions::store::all_floors(&mut *seat).await?;
     let slots = nodes::store::all_slots(&mut *seat).await?;
     let fleet = Arc::new(Fleet::load(floors, slots));

@@ -290,6 +290,9 @@ pub(super) struct Activation<'a> {
 }
 
 /// Activates a slot under the next generation: node, slot, spans and presence in one statement.
+///
+/// The time is taken here, under the node's lock: by the start of their transactions, attaches that waited for each
+/// other would follow in another order.
 pub(super) async fn activate(db: &mut PgConnection, activation: Activation<'_>) -> Result<(), sqlx::Error> {
     let Activation {
         node,
@@ -303,13 +306,15 @@ pub(super) async fn activate(db: &mut PgConnection, activation: Activation<'_>) 
     } = activation;
     let (health_state, health_cause) = Health::from(report).as_stored();
     sqlx::query!(
-        r#"with node as (
+        r#"with at as materialized (
+             select clock_timestamp() as time
+           ), node as (
              update runtime_nodes set generation = $2, instance_id = $5 where node_key = $1
            ), slot as (
              insert into runtime_node_attachments
                (id, session_id, node_key, participant_id, generation, client_version, capabilities, state,
-                reported_health, state_reasons)
-             values ($3, $4, $1, $6, $2, $7, $8, $9, $10, $11)
+                reported_health, state_reasons, attached_at)
+             values ($3, $4, $1, $6, $2, $7, $8, $9, $10, $11, (select time from at))
              on conflict (node_key, session_id) do update set
                generation = excluded.generation,
                revision = runtime_node_attachments.revision + 1,
@@ -319,15 +324,15 @@ pub(super) async fn activate(db: &mut PgConnection, activation: Activation<'_>) 
                reported_health = excluded.reported_health,
                state_reasons = excluded.state_reasons
            ), ended as (
-             update attachment_spans set ended_at = now(), end_cause = 'superseded'
-             where node_key = $1 and generation < $2 and ended_at is null
+             update attachment_spans set ended_at = greatest(started_at, at.time), end_cause = 'superseded'
+             from at where node_key = $1 and generation < $2 and ended_at is null
            ), started as (
              insert into attachment_spans
-               (attachment_id, session_id, node_key, participant_id, generation, instance_id)
-             values ($3, $4, $1, $6, $2, $5)
+               (attachment_id, session_id, node_key, participant_id, generation, instance_id, started_at)
+             values ($3, $4, $1, $6, $2, $5, (select time from at))
            )
            insert into runtime_node_presence (node_key, generation, last_heartbeat_at, health_state, health_cause)
-           values ($1, $2, now(), $12, $13)
+           values ($1, $2, (select time from at), $12, $13)
            on conflict (node_key) do update set
              generation = excluded.generation,
              last_heartbeat_at = excluded.last_heartbeat_at,
@@ -421,7 +426,7 @@ pub(super) struct ActiveSlot {
     pub(super) session_id: SessionId,
     pub(super) client_version: String,
     pub(super) declaration: Declaration,
-    pub(super) report: Report,
+    pub(super) report: SelfReport,
 }
 
 /// Locks the slot that carries this generation.
@@ -432,7 +437,7 @@ pub(super) async fn lock_slot(
 ) -> Result<ActiveSlot, Fault> {
     let row = sqlx::query!(
         r#"select id, session_id, client_version, capabilities as "capabilities!: Json<Declaration>",
-                  reported_health
+                  reported_health, state_reasons as "state_reasons!: Json<Vec<StateReason>>"
            from runtime_node_attachments where node_key = $1 and generation = $2 for no key update"#,
         node_key,
         generation
@@ -444,7 +449,13 @@ pub(super) async fn lock_slot(
         session_id: SessionId(row.session_id),
         client_version: row.client_version,
         declaration: row.capabilities.0,
-        report: Report::from_stored(&row.reported_health)?,
+        report: SelfReport {
+            health: Report::from_stored(&row.reported_health)?,
+            reason: row.state_reasons.0.into_iter().find_map(|reason| match reason {
+                StateReason::SelfReported(reason) => reason,
+                StateReason::Unsupported(_) => None,
+            }),
+        },
     })
 }
 
@@ -484,7 +495,8 @@ pub(super) async fn end_slots(
            where id = any($1)
            returning node_key, generation
          ), ended as (
-           update attachment_spans span set ended_at = now(), end_cause = $2, end_reason = $3
+           update attachment_spans span
+           set ended_at = greatest(span.started_at, clock_timestamp()), end_cause = $2, end_reason = $3
            from slot where span.node_key = slot.node_key and span.ended_at is null
          )
          update runtime_node_presence presence
@@ -513,7 +525,7 @@ stored::stored_enum! {
     }
 }
 
-/// Locks the active slots of a session with their nodes, in the order of their keys.
+/// Locks the active slots of a session with their nodes and presences, each in the order of the keys.
 pub(crate) async fn lock_active_slots(
     db: &mut PgConnection,
     session_id: SessionId,
@@ -537,6 +549,13 @@ pub(crate) async fn lock_active_slots(
          where session_id = $1 and node_key = any($2) and state in ('registering', 'online', 'degraded')
          order by node_key for no key update",
         session_id.0,
+        &node_keys
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    // Beats lock presences too, a batch at a time, in this order.
+    sqlx::query!(
+        "select node_key from runtime_node_presence where node_key = any($1) order by node_key for no key update",
         &node_keys
     )
     .fetch_all(db)

@@ -92,7 +92,7 @@ pub(super) async fn update_capabilities(
         return Err(refusals::below_floor(&version, floor).into());
     }
     let declaration = declaration.unwrap_or(slot.declaration);
-    let report = SelfReport { health: health.unwrap_or(slot.report), reason };
+    let report = health.map_or(slot.report, |health| SelfReport { health, reason });
     let state = SlotState::updated(&declaration, &report, health.is_some())
         .map_err(|standing_undeclared| online_undeclared(standing_undeclared, &node_id))?;
 

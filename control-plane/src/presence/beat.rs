@@ -18,7 +18,6 @@ use crate::{
     auth::Principal,
     leadership::{self, Leader},
     nodes,
-    roster::CheckedBeat,
     server::refused_by_transport,
     wire,
 };
@@ -46,14 +45,13 @@ pub async fn beat(leader: &Leader, principal: Principal, beats: Vec<Beat>) -> Ve
 }
 
 async fn beat_as_canary(leader: &Leader, count: usize) -> Vec<Result<BeatAck, Refusal>> {
-    let written = leader.lanes().write(&[CheckedBeat::canary(leader.epoch())]).await;
-    let result = match written.into_iter().next() {
-        Some(Ok(Written::Committed { .. })) => Ok(BeatAck::default()),
+    let written = leader.lanes().write(&leader.lanes().canary_beats(leader.epoch())).await;
+    let all_written = written.into_iter().try_for_each(|written| match written? {
+        Written::Committed { .. } => Ok(()),
         // Another leader has put its own epoch there.
-        Some(Ok(Written::NotMatched)) | None => Err(leadership::ended()),
-        Some(Err(refusal)) => Err(refusal),
-    };
-    vec![result; count]
+        Written::NotMatched => Err(leadership::ended()),
+    });
+    vec![all_written.map(|()| BeatAck::default()); count]
 }
 
 async fn beat_as_participant(

@@ -1,4 +1,5 @@
-//! The canary: the server beats to itself over loopback, through everything that a daemon's beat goes through.
+//! The canary: the server beats to itself over loopback, through everything that a daemon's beat goes through, each
+//! lane included.
 //!
 //! Time counts as service only while the canary's beats are committed. So a listener that accepts nobody, a full queue
 //! or a stuck database stop the clock that silence is counted by.

@@ -84,6 +84,16 @@ impl Lanes {
         (Self { lanes: lanes.into(), queued_max: bounds.beats_queued_per_lane }, tasks)
     }
 
+    /// A beat of the canary for each lane: while one of them is stuck, the nodes that take it look silent and are not.
+    pub fn canary_beats(&self, epoch: i64) -> Vec<CheckedBeat> {
+        let beat_of = |lane: i64| {
+            let mut beat = CheckedBeat::canary(epoch);
+            beat.node_key = -lane;
+            beat
+        };
+        (0..).take(self.lanes.len()).map(beat_of).collect()
+    }
+
     /// Writes beats, and answers each, in order, once it is committed.
     pub async fn write(&self, beats: &[CheckedBeat]) -> Vec<Result<Written, Refusal>> {
         let mut by_lane: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

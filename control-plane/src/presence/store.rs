@@ -41,13 +41,14 @@ pub(super) async fn write_beats(
     Ok((rows.into_iter().map(|row| row.node_key).collect(), at))
 }
 
-/// Makes the canary's row, under this epoch.
-pub(crate) async fn put_canary(db: &mut PgConnection, epoch: i64) -> Result<(), Fault> {
+/// Makes the canary's rows, one a lane, under this epoch. Their keys are 0 and below.
+pub(crate) async fn put_canary(db: &mut PgConnection, epoch: i64, lanes: u16) -> Result<(), Fault> {
     sqlx::query!(
         "insert into runtime_node_presence (node_key, generation, last_heartbeat_at, health_state, health_cause)
-         values (0, $1, now(), 'online', 'self_reported')
+         select -lane, $1, now(), 'online', 'self_reported' from generate_series(0, $2::bigint - 1) as lane
          on conflict (node_key) do update set generation = excluded.generation",
-        epoch
+        epoch,
+        i64::from(lanes)
     )
     .execute(db)
     .await?;

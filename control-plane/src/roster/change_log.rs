@@ -5,13 +5,24 @@ use std::collections::VecDeque;
 /// Changes that are held. Twice the nodes that a session may hold by default, and as many again: a reader that keeps
 /// up survives a change of every node at once.
 const CHANGES_MAX: usize = 4_096;
+/// Bytes that the changes held may keep from being freed. Nodes that declare as much as they may, again and again, must
+/// not fill the memory.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A bounded run of numbered changes. At the bound the oldest is dropped, and whoever had not read it has missed it.
+/// A bounded run of numbered changes. At a bound the oldest is dropped, and whoever had not read it has missed it.
 #[derive(Debug)]
 pub(super) struct ChangeLog<T> {
     /// Number of the newest change; the first ever is 1.
     head: u64,
-    changes: VecDeque<T>,
+    changes: VecDeque<Held<T>>,
+    /// Bytes of the changes held.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    change: T,
+    bytes: usize,
 }
 
 /// Changes were dropped that the reader has not read.
@@ -21,7 +32,7 @@ pub(super) struct Missed;
 impl<T: Clone> ChangeLog<T> {
     /// An empty log.
     pub(super) fn new() -> Self {
-        Self { head: 0, changes: VecDeque::new() }
+        Self { head: 0, changes: VecDeque::new(), bytes: 0 }
     }
 
     /// Number of the newest change; 0 before the first.
@@ -29,18 +40,21 @@ impl<T: Clone> ChangeLog<T> {
         self.head
     }
 
-    /// Appends a change.
-    pub(super) fn push(&mut self, change: T) {
-        if self.changes.len() == CHANGES_MAX {
-            self.changes.pop_front();
+    /// Appends a change that keeps so many bytes from being freed. The newest is held, however large it is.
+    pub(super) fn push(&mut self, change: T, bytes: usize) {
+        while self.changes.len() >= CHANGES_MAX || self.bytes + bytes > BYTES_MAX {
+            let Some(oldest) = self.changes.pop_front() else { break };
+            self.bytes -= oldest.bytes;
         }
-        self.changes.push_back(change);
+        self.bytes += bytes;
+        self.changes.push_back(Held { change, bytes });
         self.head += 1;
     }
 
     /// Counts a change that nobody will read, and drops those held.
     pub(super) fn pass_over(&mut self) {
         self.changes = VecDeque::new();
+        self.bytes = 0;
         self.head += 1;
     }
 
@@ -53,10 +67,8 @@ impl<T: Clone> ChangeLog<T> {
         let unread = self.head.checked_sub(seen).ok_or(Missed)?;
         let held = self.changes.len() as u64;
         let skip = held.checked_sub(unread).ok_or(Missed)?;
-        Ok((seen + 1..)
-            .zip(self.changes.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).cloned())
-            .take(limit)
-            .collect())
+        let unread = self.changes.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX));
+        Ok((seen + 1..).zip(unread.map(|held| held.change.clone())).take(limit).collect())
     }
 }
 
@@ -66,7 +78,7 @@ mod tests {
 
     fn log(changes: u64) -> ChangeLog<u64> {
         let mut log = ChangeLog::new();
-        (1..=changes).for_each(|change| log.push(change));
+        (1..=changes).for_each(|change| log.push(change, 1));
         log
     }
 
@@ -91,13 +103,28 @@ mod tests {
     }
 
     #[test]
+    fn large_changes_are_held_by_their_bytes() {
+        let mut log = log(2);
+        log.push(3, BYTES_MAX - 2);
+        assert_eq!(log.after(0, 1), Ok(vec![(1, 1)]), "at the bound nothing is dropped");
+        log.push(4, 2);
+        assert_eq!(log.after(1, 1), Err(Missed));
+        assert_eq!(log.after(2, 9), Ok(vec![(3, 3), (4, 4)]));
+        log.push(5, BYTES_MAX + 1);
+        assert_eq!(log.after(4, 9), Ok(vec![(5, 5)]), "the newest is held alone");
+        log.push(6, 0);
+        assert_eq!(log.after(5, 9), Ok(vec![(6, 6)]));
+        assert_eq!(log.bytes, 0);
+    }
+
+    #[test]
     fn what_was_passed_over_is_missed() {
         let mut log = log(3);
         log.pass_over();
         assert_eq!(log.head(), 4);
         assert_eq!(log.after(3, 9), Err(Missed));
         assert_eq!(log.after(4, 9), Ok(vec![]));
-        log.push(5);
+        log.push(5, 1);
         assert_eq!(log.after(4, 9), Ok(vec![(5, 5)]));
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use contracts::{NodeId, ParticipantId, SessionId};
+use prost::Message;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
@@ -147,7 +148,7 @@ impl Fleet {
             .cloned()
             .collect();
         for slot in turned {
-            session.tell(slot);
+            session.tell(slot, 0);
         }
     }
 
@@ -325,6 +326,7 @@ impl SessionRoster {
     }
 
     fn put(&mut self, mut slot: Slot) {
+        let mut is_declared_anew = true;
         if let Some(held) = self.slots.get(&slot.node_key) {
             if held.revision >= slot.revision {
                 return;
@@ -332,10 +334,20 @@ impl SessionRoster {
             if held.generation == slot.generation {
                 slot.presence = later(held.presence, slot.presence);
             }
+            if held.declaration == slot.declaration {
+                slot.declaration = Arc::clone(&held.declaration);
+                is_declared_anew = false;
+            }
         }
+        // What the log alone will keep from being freed, once the node declares something else.
+        let declared_bytes = if is_declared_anew && self.holds_changes() {
+            slot.declaration.to_wire().encoded_len()
+        } else {
+            0
+        };
         let slot = Arc::new(slot);
         self.slots.insert(slot.node_key, Arc::clone(&slot));
-        self.tell(slot);
+        self.tell(slot, declared_bytes);
     }
 
     fn put_presence(&mut self, node_key: i64, generation: i64, presence: Presence) {
@@ -353,7 +365,7 @@ impl SessionRoster {
         slot.presence = presence;
         if former.map(health) != presence.map(health) {
             let slot = Arc::clone(held);
-            self.tell(slot);
+            self.tell(slot, 0);
         }
     }
 
@@ -361,13 +373,17 @@ impl SessionRoster {
         let Some(held) = self.slots.get_mut(&node_key).filter(|held| held.presence.is_some()) else { return };
         Arc::make_mut(held).presence = None;
         let slot = Arc::clone(held);
-        self.tell(slot);
+        self.tell(slot, 0);
     }
 
-    fn tell(&mut self, slot: Arc<Slot>) {
-        let may_resume = self.unwatched_since.is_some_and(|since| since.elapsed() < RESUME_GRACE);
-        if self.watchers > 0 || may_resume {
-            self.changes.push(slot);
+    /// Whether somebody watches, or may come back to a watch.
+    fn holds_changes(&self) -> bool {
+        self.watchers > 0 || self.unwatched_since.is_some_and(|since| since.elapsed() < RESUME_GRACE)
+    }
+
+    fn tell(&mut self, slot: Arc<Slot>, declared_bytes: usize) {
+        if self.holds_changes() {
+            self.changes.push(slot, declared_bytes);
         } else {
             self.changes.pass_over();
         }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contracts::{
-    SessionId, limits,
+    SessionId,
     refusal::FieldViolation,
     wire::v1::{
         ResyncReason, RosterBookmark, RosterChange, RosterResync, RosterSnapshotChunk, RosterSnapshotEnd,
@@ -52,11 +52,10 @@ impl Revision {
         }
         let parse = || {
             let (epoch, change) = text.split_once('.')?;
-            Some(Self { epoch: epoch.parse().ok()?, change: change.parse().ok()? })
+            let revision = Self { epoch: epoch.parse().ok()?, change: change.parse().ok()? };
+            // One text a revision: numbers also parse with a sign or leading zeros.
+            (revision.epoch > 0 && revision.to_string() == text).then_some(revision)
         };
-        if text.len() > limits::TOKEN_CHARS_MAX {
-            return Err(FieldViolation::new("revision", "must be a revision of an earlier answer"));
-        }
         parse()
             .map(Some)
             .ok_or_else(|| FieldViolation::new("revision", "must be a revision of an earlier answer"))

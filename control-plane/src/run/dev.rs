@@ -6,11 +6,13 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use contracts::ParticipantId;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -23,6 +25,7 @@ use super::{
 use crate::{
     auth::Token,
     cli::invocation,
+    failure,
     postgres::{
         embedded::{self, Durability, EmbeddedPostgres, Progress},
         migrate::migrate,
@@ -30,6 +33,9 @@ use crate::{
     server::{self, ServerSettings},
 };
 
+/// How long a Postgres that was found running may be gone while the start waits for it.
+const OUTAGE_LIMIT: Duration = Duration::from_secs(30);
+const OUTAGE_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Database inside the private Postgres.
 const DATABASE: &str = "rollcall";
 
@@ -65,19 +71,16 @@ impl Dev {
         let cadence = self.cadence.check()?;
         let (listener, address) = listen::bind(self.listen).await?;
         let data_dir = self.data_dir.map_or_else(embedded::default_data_dir, Ok)?;
+        refuse_foreign(&data_dir)?;
         let stop = CancellationToken::new();
         signals::stop_on_signal(stop.clone())?;
 
-        let (database, postgres) = match &self.database_url {
-            Some(url) => (database(url)?, None),
-            None => {
-                let settings = embedded::Settings::new(data_dir.join("postgres"), Durability::Full);
-                let postgres = EmbeddedPostgres::start(settings, tell).await?;
-                create_database(&postgres.url("postgres")).await?;
-                (database(&postgres.url(DATABASE))?, Some(postgres))
-            }
+        // A first start may fetch for minutes. What it had begun when it is told to stop goes with it.
+        let Some(started) = stop.run_until_cancelled(start(self.database_url.as_deref(), &data_dir)).await
+        else {
+            return Ok(());
         };
-        migrate(&database).await?;
+        let (database, postgres) = started?;
         let token = kept_token(&data_dir)?;
         welcome(&data_dir, address, &token);
 
@@ -93,6 +96,81 @@ impl Dev {
         postgres.stop().await;
         result
     }
+}
+
+/// A migrated database: the one of the URL, else one of a private Postgres, which comes along.
+async fn start(
+    database_url: Option<&str>,
+    data_dir: &Path,
+) -> anyhow::Result<(PgConnectOptions, Option<EmbeddedPostgres>)> {
+    if let Some(url) = database_url {
+        let database = database(url)?;
+        migrate(&database).await?;
+        return Ok((database, None));
+    }
+    let settings = embedded::Settings::new(data_dir.join("postgres"), Durability::Full);
+    let postgres = EmbeddedPostgres::start(settings, tell).await?;
+    let database = tokio::select! {
+        prepared = prepare(&postgres) => prepared?,
+        lost = postgres.supervise(CancellationToken::new()) => {
+            lost?;
+            bail!("nobody looks after Postgres any more");
+        }
+    };
+    Ok((database, Some(postgres)))
+}
+
+/// Makes and migrates our database. A Postgres that was found running may just be ending with the process that had
+/// started it, and is brought back while this tries again.
+async fn prepare(postgres: &EmbeddedPostgres) -> anyhow::Result<PgConnectOptions> {
+    let began = Instant::now();
+    loop {
+        let attempt = async {
+            create_database(&postgres.url("postgres")).await?;
+            let database = database(&postgres.url(DATABASE))?;
+            migrate(&database).await?;
+            Ok(database)
+        };
+        match attempt.await {
+            Err(error) if is_outage(&error) && began.elapsed() < OUTAGE_LIMIT => {
+                sleep(OUTAGE_RETRY_DELAY).await
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_outage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(failure::is_outage))
+}
+
+/// Refuses a folder with nothing but other things in it, such as a home folder, before anything is put there.
+fn refuse_foreign(data_dir: &Path) -> anyhow::Result<()> {
+    let folder = data_dir.display();
+    let entries = match fs::read_dir(data_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            bail!("cannot use the data folder {folder}: {error}\nhint: choose another one with --data-dir")
+        }
+    };
+    let mut is_empty = true;
+    for entry in entries {
+        let name = entry.with_context(|| format!("cannot read the data folder {folder}"))?.file_name();
+        let is_ours = |ours: &str| name.as_encoded_bytes().starts_with(ours.as_bytes());
+        if is_ours("postgres") || is_ours("token") {
+            return Ok(());
+        }
+        // A volume of its own has this from the start.
+        is_empty &= name == "lost+found";
+    }
+    if !is_empty {
+        bail!(
+            "the data folder {folder} holds files that are not ours; nothing was changed\n\
+             hint: choose an empty or a new folder with --data-dir"
+        );
+    }
+    Ok(())
 }
 
 fn tell(progress: Progress) {

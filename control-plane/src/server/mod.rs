@@ -22,7 +22,12 @@ use contracts::{
 };
 pub(crate) use refuse::refused_by_transport;
 use sqlx::postgres::PgConnectOptions;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -44,6 +49,9 @@ use crate::{
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// How long the end may take. In-flight writes are bounded by the statement timeout, which is shorter.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long answers may take to get out once nothing is written any more. Callers that do not read, and streams of the
+/// standard services, would never let go.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -107,18 +115,21 @@ pub async fn serve(
         bounds: settings.bounds,
     };
     let ending = stop.child_token();
+    let campaign_over = CancellationToken::new();
     tasks.spawn(report_health(roles, health));
     tasks.spawn({
         let ending = ending.clone();
+        let over = campaign_over.clone().drop_guard();
         async move {
             leadership::campaign(candidate, publish_role, ending).await;
+            drop(over);
             Ok(())
         }
     });
     tasks.spawn({
         let ending = ending.clone();
         async move {
-            Server::builder()
+            let serving = Server::builder()
                 .accept_http1(true)
                 .tcp_nodelay(true)
                 .tcp_keepalive(Some(KEEP_ALIVE))
@@ -127,8 +138,14 @@ pub async fn serve(
                 .layer(observe::ObserveLayer)
                 .layer(refuse::RefuseLayer)
                 .add_routes(Routes::from(routes))
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ending.cancelled_owned())
-                .await?;
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ending.cancelled_owned());
+            tokio::select! {
+                served = serving => served?,
+                () = async {
+                    campaign_over.cancelled().await;
+                    sleep(FLUSH_TIMEOUT).await;
+                } => {}
+            }
             Ok(())
         }
     });

@@ -1,13 +1,18 @@
 //! Measures and traces every RPC, in a layer, so that no early return can skip it.
 
 use std::{
+    collections::HashMap,
+    sync::LazyLock,
     task::{Context, Poll},
     time::Instant,
 };
 
+use contracts::wire;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use metrics::histogram;
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 use tracing::Instrument;
@@ -55,33 +60,37 @@ where
     }
 }
 
+/// Service and method by path. The names become labels, so no others are taken: anybody may ask for any path.
+static METHODS: LazyLock<HashMap<String, (String, String)>> = LazyLock::new(|| {
+    let Ok(descriptors) = FileDescriptorSet::decode(wire::DESCRIPTORS) else { return HashMap::new() };
+    let mut methods = HashMap::new();
+    for file in &descriptors.file {
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                methods.insert(path, (service.name().to_owned(), method.name().to_owned()));
+            }
+        }
+    }
+    methods
+});
+
 /// An RPC under way; recorded when it is dropped, as cancelled unless its status was seen.
 struct Call {
-    service: String,
-    method: String,
+    service: &'static str,
+    method: &'static str,
     started: Instant,
     code: Code,
 }
 
 impl Call {
     fn begin(request: &Request<Body>) -> Option<Self> {
-        // The names become labels, so only ours are taken: anybody may ask for any path.
-        let (service, method) = request.uri().path().strip_prefix('/')?.split_once('/')?;
-        let service = service.strip_prefix("rollcall.v1.")?;
-        Some(Self {
-            service: service.to_owned(),
-            method: method.to_owned(),
-            started: Instant::now(),
-            code: Code::Cancelled,
-        })
+        let (service, method) = METHODS.get(request.uri().path())?;
+        Some(Self { service, method, started: Instant::now(), code: Code::Cancelled })
     }
 
     fn follow(mut self, response: Response<Body>) -> Response<Body> {
         self.see(response.headers());
-        if self.code == Code::Unimplemented {
-            // A method that does not exist: its name is the caller's, and no label of ours.
-            "unknown".clone_into(&mut self.method);
-        }
         response.map(|body| {
             Body::new(body.map_frame(move |frame| {
                 if let Some(trailers) = frame.trailers_ref() {
@@ -106,8 +115,8 @@ impl Drop for Call {
         tracing::debug!(service = self.service, method = self.method, code, seconds, "an RPC is done");
         histogram!(
             "rollcall_rpc_seconds",
-            "service" => std::mem::take(&mut self.service),
-            "method" => std::mem::take(&mut self.method),
+            "service" => self.service,
+            "method" => self.method,
             "code" => code
         )
         .record(seconds);

@@ -95,7 +95,7 @@ fn affected(
     from: Option<&EventEnvelopeVersion>,
     to: &EventEnvelopeVersion,
 ) -> Result<Vec<AffectedNode>, Fault> {
-    let mut affected = Vec::new();
+    let mut affected: Vec<AffectedNode> = Vec::new();
     for (node_id, client_version) in nodes {
         let version: EventEnvelopeVersion = client_version
             .parse()
@@ -104,6 +104,8 @@ fn affected(
             affected.push(AffectedNode { node_id, client_version });
         }
     }
+    // Not by the database, whose collation need not agree with the comparison that cuts the pages.
+    affected.sort_by(|left, right| left.node_id.cmp(&right.node_id));
     Ok(affected)
 }
 

@@ -275,14 +275,14 @@ pub(super) async fn set_floor(
     Ok(())
 }
 
-/// Name and version of each active node of a session, by name. Versions compare exactly in Rust only, hence all.
+/// Name and version of each active node of a session. Versions compare exactly in Rust only, hence all.
 pub(super) async fn versions_of_active_nodes(
     db: impl PgExecutor<'_>,
     id: SessionId,
 ) -> Result<Vec<(String, String)>, Fault> {
     let rows = sqlx::query!(
         r#"select node_id as "node_id!", client_version as "client_version!" from runtime_node_slots
-           where session_id = $1 and state in ('registering', 'online', 'degraded') order by node_id"#,
+           where session_id = $1 and state in ('registering', 'online', 'degraded')"#,
         id.0
     )
     .fetch_all(db)

