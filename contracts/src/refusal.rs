@@ -144,6 +144,18 @@ registry! {
     SystemUnavailable = "system.unavailable", "SYSTEM_UNAVAILABLE", Unavailable, 503, SameRequest;
     /// A fault of our own.
     SystemInternalError = "system.internal_error", "SYSTEM_INTERNAL_ERROR", Internal, 500, SameRequest;
+    /// The token is over.
+    AuthTokenExpired = "auth.token_expired", "AUTH_TOKEN_EXPIRED", Unauthenticated, 401, Never;
+    /// The token was revoked.
+    AuthTokenRevoked = "auth.token_revoked", "AUTH_TOKEN_REVOKED", Unauthenticated, 401, Never;
+    /// The token lacks the scope that the call needs.
+    AuthInsufficientScope = "auth.insufficient_scope", "AUTH_INSUFFICIENT_SCOPE", PermissionDenied, 403, Never;
+    /// No token of that id is known, or it is somebody else's.
+    AuthTokenNotFound = "auth.token_not_found", "AUTH_TOKEN_NOT_FOUND", NotFound, 404, Never;
+    /// The session would be left without an active owner.
+    MembershipLastOwner = "membership.last_owner", "MEMBERSHIP_LAST_OWNER", FailedPrecondition, 409, Never;
+    /// The node is attached.
+    RuntimeNodeStillAttached = "runtimenode.still_attached", "RUNTIMENODE_STILL_ATTACHED", FailedPrecondition, 409, Never;
 }
 
 impl Code {

@@ -39,6 +39,9 @@ pub enum Fault {
         /// The value.
         value: String,
     },
+    /// A token could not be made.
+    #[error("a token could not be made")]
+    Token(#[source] crate::auth::tokens::MintError),
     /// A task of ours ended before it answered.
     #[error("a task ended before it answered")]
     TaskEnded,
@@ -56,7 +59,7 @@ impl Fault {
                 error.code().is_some_and(|code| code.starts_with("57P0"))
             }
             Self::Commit(_) | Self::TaskEnded => true,
-            Self::Statement(_) | Self::Unreadable { .. } => false,
+            Self::Statement(_) | Self::Unreadable { .. } | Self::Token(_) => false,
         }
     }
 
@@ -64,7 +67,7 @@ impl Fault {
     fn is_outage(&self) -> bool {
         match self {
             Self::Statement(error) | Self::Commit(error) => is_outage(error),
-            Self::Unreadable { .. } | Self::TaskEnded => false,
+            Self::Unreadable { .. } | Self::Token(_) | Self::TaskEnded => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Rollcall: a control plane for fleets of runtime daemons. `docs/ARCHITECTURE.md` is the map.
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod duties;

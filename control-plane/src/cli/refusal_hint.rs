@@ -6,6 +6,12 @@ use contracts::{Code, refusal::ReceivedRefusal};
 pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
     let hint = match refusal.known()? {
         Code::AuthTokenInvalid => "export ROLLCALL_TOKEN as printed by `rollcall dev`, or give --token",
+        Code::AuthTokenExpired | Code::AuthTokenRevoked => {
+            "obtain a new token: `rollcall token renew` before it ends, or from an admin after"
+        }
+        Code::AuthInsufficientScope => "an admin makes tokens with other scopes: `rollcall token issue`",
+        Code::MembershipLastOwner => "see who owns it with `rollcall session member list ID`",
+        Code::RuntimeNodeStillAttached => "detach it first with `rollcall node detach NODE`",
         Code::RuntimeNodeNotFound => "see the names of all nodes with `rollcall node list`",
         Code::SessionNotFound => "see the sessions that you are a member of with `rollcall session list`",
         Code::SessionNotActive => "make a new one with `rollcall session create --name NAME`",
@@ -19,6 +25,7 @@ pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
         Code::SystemInternalError => "the server's log has the cause, under the id in the message",
         Code::ArgumentInvalid
         | Code::AuthPrincipalMismatch
+        | Code::AuthTokenNotFound
         | Code::RuntimeNodePermissionDenied
         | Code::RuntimeNodeAttachRevoked
         | Code::RuntimeNodeAttachConflict

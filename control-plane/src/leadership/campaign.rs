@@ -180,7 +180,8 @@ async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Resul
     presence::store::put_canary(seat, epoch, candidate.bounds.beat_lanes).await?;
     let floors = sessions::store::all_floors(&mut *seat).await?;
     let slots = nodes::store::all_slots(&mut *seat).await?;
-    let fleet = Arc::new(Fleet::load(floors, slots));
+    let runners = sessions::store::all_runners(&mut *seat).await?;
+    let fleet = Arc::new(Fleet::load(floors, runners, slots));
     let window = presence::store::open_window(seat, epoch, candidate.cadence.heartbeat_interval()).await?;
 
     let (lanes, lane_tasks) = Lanes::new(&candidate.bounds);

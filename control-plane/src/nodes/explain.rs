@@ -119,6 +119,9 @@ fn detached(evidence: &Evidence, findings: &mut Vec<Finding>) -> Option<String> 
         }
         SpanEnd::Superseded => (FindingKind::Superseded, "a newer attach took the slot", "detached"),
         SpanEnd::Revoked => (FindingKind::Revoked, "it was revoked", "detached"),
+        SpanEnd::Transferred => {
+            (FindingKind::Detached, "the node was given to another participant", "detached by a transfer")
+        }
     };
     findings.push(finding(kind, format!("{text}{reason}"), Some(*at)));
     Some(summary.to_owned())

@@ -23,10 +23,12 @@ mod attach;
 mod detach;
 mod explain;
 mod refusals;
+mod remove;
 pub mod rpc;
 pub mod slot;
 pub mod standing;
 pub mod store;
+mod transfer;
 mod update_capabilities;
 
 use contracts::{NodeId, ParticipantId, Refusal};
@@ -45,7 +47,7 @@ pub async fn why_not(
     generation: i64,
 ) -> Refusal {
     let judged = async {
-        let Some(node_key) = store::owned_node_key(leader.db(), node_id, participant).await? else {
+        let Some(node_key) = store::run_node_key(leader.db(), node_id, participant).await? else {
             return Ok(Refusal::permission_denied());
         };
         let standing = standing::judge(store::known(leader.db(), node_key, generation).await?);

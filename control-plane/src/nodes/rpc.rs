@@ -21,7 +21,7 @@ use super::{
     update_capabilities::{UpdateCapabilities, update_capabilities},
 };
 use crate::{
-    auth,
+    auth::{self, Actor},
     failure::Failure,
     leadership::{self, Roles, run},
     presence::beat,
@@ -78,7 +78,7 @@ impl RuntimeNodeService for RuntimeNodes {
         let beat = request.into_inner().beat;
         let beat = beat.ok_or_else(|| Refusal::from(FieldViolation::new("beat", "is required")))?;
         let leader = self.roles.leader()?;
-        let result = beat::beat(&leader, principal, vec![beat]).await.into_iter().next();
+        let result = beat::beat(&leader, &principal, vec![beat]).await.into_iter().next();
         let ack = result.unwrap_or_else(|| Err(leadership::ended()))?;
         Ok(Response::new(HeartbeatResponse { ack: Some(ack) }))
     }
@@ -125,11 +125,11 @@ impl RuntimeNodeService for RuntimeNodes {
         &self,
         request: Request<GetRosterRequest>,
     ) -> Result<Response<GetRosterResponse>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let principal = auth::principal(&request)?;
         let GetRosterRequest { session_id, page_size, page_token } = request.into_inner();
         let session_id = SessionId::parse("session_id", &session_id).map_err(Refusal::from)?;
         let page = Page::parse(page_size, &page_token).map_err(Refusal::from)?;
-        self.check_member(session_id, participant).await?;
+        self.check_may_see(session_id, principal.actor()?).await?;
         let rows = store::slots_of_session(&self.reads, session_id, &page.after, page.rows_wanted()).await;
         let nodes = rows.map_err(Failure::from)?;
         let (nodes, next_page_token) = node_page(&page, nodes);
@@ -140,23 +140,19 @@ impl RuntimeNodeService for RuntimeNodes {
         &self,
         request: Request<WatchRosterRequest>,
     ) -> Result<Response<Self::WatchRosterStream>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let principal = auth::principal(&request)?;
         let WatchRosterRequest { session_id, revision } = request.into_inner();
         let session_id = SessionId::parse("session_id", &session_id).map_err(Refusal::from)?;
         let from = Revision::parse(&revision).map_err(Refusal::from)?;
         let leader = self.roles.leader()?;
-        self.check_member(session_id, participant).await?;
-        Ok(Response::new(ReceiverStream::new(watch(&leader, session_id, from))))
+        self.check_may_see(session_id, principal.actor()?).await?;
+        Ok(Response::new(ReceiverStream::new(watch(&leader, principal, session_id, from))))
     }
 }
 
 impl RuntimeNodes {
-    async fn check_member(
-        &self,
-        session_id: SessionId,
-        participant: contracts::ParticipantId,
-    ) -> Result<(), Refusal> {
-        match sessions::store::is_member(&self.reads, session_id, participant).await {
+    async fn check_may_see(&self, session_id: SessionId, actor: Actor) -> Result<(), Refusal> {
+        match sessions::store::may_see(&self.reads, session_id, actor).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::permission_denied()),
             Err(fault) => Err(fault.into()),

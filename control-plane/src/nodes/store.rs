@@ -12,6 +12,7 @@ use super::{
     standing::{Known, OfferedSlot},
 };
 use crate::{
+    auth::Actor,
     failure::Fault,
     postgres::stored,
     presence::health::{Health, Presence, Report},
@@ -138,7 +139,7 @@ pub(super) async fn slots_of_session(
 /// A page of the fleet: for each node its active slot, else the one that it attached last, by node id.
 pub(super) async fn last_slots(
     db: impl PgExecutor<'_>,
-    participant: ParticipantId,
+    actor: Actor,
     session_id: Option<SessionId>,
     after: &str,
     limit: i64,
@@ -146,17 +147,18 @@ pub(super) async fn last_slots(
     let rows = select_slots!(
         r#"where slot.node_id > $3
              and ($2::uuid is null or slot.session_id = $2)
-             and exists (select from session_memberships membership
-                         where membership.session_id = slot.session_id and membership.participant_id = $1
-                           and membership.state = 'active')
+             and ($5 or exists (select from session_memberships membership
+                                where membership.session_id = slot.session_id and membership.participant_id = $1
+                                  and membership.state = 'active'))
              and ($2::uuid is not null or not exists (
                  select from runtime_node_attachments later
                  where later.node_key = slot.node_key and later.generation > slot.generation))
            order by slot.node_id limit $4"#,
-        participant.0,
+        actor.participant.0,
         session_id.map(|id| id.0),
         after,
-        limit
+        limit,
+        actor.is_admin
     );
     shown(rows.fetch_all(db).await?)
 }
@@ -382,8 +384,11 @@ pub(super) async fn known(db: impl PgExecutor<'_>, node_key: i64, generation: i6
              (select attachment.generation from runtime_node_attachments attachment
               where attachment.node_key = node.node_key
                 and attachment.state in ('registering', 'online', 'degraded')) as active,
-             (select attachment.state from runtime_node_attachments attachment
-              where attachment.node_key = node.node_key and attachment.generation = $2) as offered
+             (select attachment.state
+              from attachment_spans span
+              join runtime_node_attachments attachment on attachment.id = span.attachment_id
+              where span.node_key = node.node_key and span.generation = $2
+                and (attachment.generation = $2 or attachment.state = 'revoked')) as offered
            from runtime_nodes node where node.node_key = $1"#,
         node_key,
         generation
@@ -405,14 +410,22 @@ pub(super) async fn known(db: impl PgExecutor<'_>, node_key: i64, generation: i6
     })
 }
 
-/// A node's key, if this participant owns it.
-pub(super) async fn owned_node_key(
+/// A node's key, if this participant owns it and may run nodes in the session of the slot that it attached last.
+pub(super) async fn run_node_key(
     db: impl PgExecutor<'_>,
     node_id: &NodeId,
     participant: ParticipantId,
 ) -> Result<Option<i64>, Fault> {
     Ok(sqlx::query_scalar!(
-        "select node_key from runtime_nodes where node_id = $1 and participant_id = $2",
+        "select node.node_key from runtime_nodes node
+         where node.node_id = $1 and node.participant_id = $2 and exists (
+             select from session_memberships membership
+             where membership.participant_id = $2 and membership.state = 'active'
+               and membership.role in ('owner', 'collaborator', 'runtime_contributor')
+               and membership.session_id = (
+                   select attachment.session_id from runtime_node_attachments attachment
+                   where attachment.node_key = node.node_key
+                   order by attachment.generation desc limit 1))",
         node_id.as_str(),
         participant.0
     )
@@ -522,6 +535,8 @@ stored::stored_enum! {
         SessionClosed = "session_closed",
         /// The slot or the node was revoked.
         Revoked = "revoked",
+        /// The node was given to another participant.
+        Transferred = "transferred",
     }
 }
 
@@ -633,4 +648,86 @@ pub(super) async fn node_facts(
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// Marks a node as revoked everywhere, once.
+pub(super) async fn revoke_everywhere(db: &mut PgConnection, node_key: i64) -> Result<(), Fault> {
+    sqlx::query!(
+        "update runtime_nodes set revoked_at = now(), generation = generation + 1
+         where node_key = $1 and revoked_at is null",
+        node_key
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Revokes slots of a locked node: slots, spans and presence in one statement, under a generation that nobody holds.
+pub(super) async fn revoke_slots(
+    db: &mut PgConnection,
+    node: NodeRow,
+    ids: &[Uuid],
+    reason: &str,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "with node as (
+           update runtime_nodes set generation = generation + 1 where node_key = $1 returning generation
+         ), held as (
+           select id, node_key, generation from runtime_node_attachments where id = any($2)
+         ), slot as (
+           update runtime_node_attachments attachment
+           set state = 'revoked', state_reasons = '[]', revision = revision + 1, generation = node.generation
+           from node where attachment.id = any($2)
+         ), ended as (
+           update attachment_spans span set ended_at = now(), end_cause = 'revoked', end_reason = $3
+           from held where span.attachment_id = held.id and span.ended_at is null
+         )
+         update runtime_node_presence presence
+         set generation = null, health_state = 'offline', health_cause = 'revoked'
+         from held where presence.node_key = held.node_key and presence.generation = held.generation",
+        node.node_key,
+        ids,
+        reason
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The active slot of a locked node.
+pub(super) async fn active_slot_of(
+    db: impl PgExecutor<'_>,
+    node_key: i64,
+) -> Result<Option<AttachmentId>, Fault> {
+    let id = sqlx::query_scalar!(
+        "select id from runtime_node_attachments
+         where node_key = $1 and state in ('registering', 'online', 'degraded')",
+        node_key
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(id.map(AttachmentId))
+}
+
+/// Gives a locked node to another participant, under the next generation.
+pub(super) async fn give_node(db: &mut PgConnection, node_key: i64, to: ParticipantId) -> Result<i64, Fault> {
+    Ok(sqlx::query_scalar!(
+        "update runtime_nodes set participant_id = $2, generation = generation + 1, instance_id = null
+         where node_key = $1 returning generation",
+        node_key,
+        to.0
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Deletes a locked node with its spans, slots and presence.
+pub(super) async fn delete_node(db: &mut PgConnection, node_key: i64) -> Result<(), Fault> {
+    sqlx::query!("delete from attachment_spans where node_key = $1", node_key).execute(&mut *db).await?;
+    sqlx::query!("delete from runtime_node_attachments where node_key = $1", node_key)
+        .execute(&mut *db)
+        .await?;
+    sqlx::query!("delete from runtime_node_presence where node_key = $1", node_key).execute(&mut *db).await?;
+    sqlx::query!("delete from runtime_nodes where node_key = $1", node_key).execute(db).await?;
+    Ok(())
 }

@@ -28,9 +28,11 @@ const ANSWERS_IN_FLIGHT: usize = 4;
 type ParsedBeat = (NodeId, i64, Report);
 
 /// Commits beats and gives each its result, in their order.
-pub async fn beat(leader: &Leader, principal: Principal, beats: Vec<Beat>) -> Vec<Result<BeatAck, Refusal>> {
+pub async fn beat(leader: &Leader, principal: &Principal, beats: Vec<Beat>) -> Vec<Result<BeatAck, Refusal>> {
     let results = match principal {
-        Principal::Participant(participant) => beat_as_participant(leader, participant, beats).await,
+        Principal::Participant(caller) => {
+            beat_as_participant(leader, caller.claims().participant, beats).await
+        }
         // Not counted among the beats of nodes.
         Principal::Canary => return beat_as_canary(leader, beats.len()).await,
     };
@@ -124,19 +126,24 @@ pub fn stream(
     leader.spawn({
         let leader = Arc::clone(leader);
         async move {
+            let token_ended = principal.ended();
+            tokio::pin!(token_ended);
             loop {
                 let batch = tokio::select! {
+                    refusal = &mut token_ended => Err(refusal.into()),
                     batch = batches.message() => batch,
                     () = answers.closed() => return,
                     () = stopped.cancelled() => Err(leadership::ended().into()),
                 };
                 let answer = match batch {
-                    Ok(Some(batch)) => answer(&leader, principal, batch).await,
+                    Ok(Some(batch)) => answer(&leader, &principal, batch).await,
                     Ok(None) => return,
                     Err(status) => Err(refused_by_transport(status)),
                 };
                 let ends = answer.is_err();
                 tokio::select! {
+                    // A caller that does not read is cut off all the same.
+                    _ = &mut token_ended, if !ends => return,
                     sent = answers.send(answer) => if sent.is_err() || ends { return },
                     // Not awaited any longer: a caller that does not read must not hold up the end of the leader.
                     () = stopped.cancelled() => return,
@@ -149,7 +156,7 @@ pub fn stream(
 
 async fn answer(
     leader: &Leader,
-    principal: Principal,
+    principal: &Principal,
     batch: StreamHeartbeatsRequest,
 ) -> Result<StreamHeartbeatsResponse, Status> {
     let StreamHeartbeatsRequest { batch_id, beats } = batch;

@@ -1,7 +1,7 @@
 //! The view itself. One lock guards it: a beat takes it for some hundred nanoseconds, a batch once.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -31,6 +31,8 @@ pub struct Fleet {
 struct State {
     keys: HashMap<NodeId, i64>,
     nodes: HashMap<i64, LastSlot>,
+    /// Who may run nodes in which session.
+    runners: HashSet<(SessionId, ParticipantId)>,
     sessions: HashMap<SessionId, SessionRoster>,
 }
 
@@ -115,10 +117,15 @@ pub struct StateCounts {
 
 impl Fleet {
     /// A view of what the database holds.
-    pub fn load(sessions: Vec<(SessionId, Floor)>, slots: Vec<Slot>) -> Self {
+    pub fn load(
+        sessions: Vec<(SessionId, Floor)>,
+        runners: Vec<(SessionId, ParticipantId)>,
+        slots: Vec<Slot>,
+    ) -> Self {
         let fleet = Self::default();
         {
             let mut state = fleet.lock();
+            state.runners = runners.into_iter().collect();
             for (session_id, floor) in sessions {
                 state.session(session_id).floor = floor;
             }
@@ -152,6 +159,29 @@ impl Fleet {
         }
     }
 
+    /// Puts whether a participant may run nodes in a session, as it was just committed.
+    pub fn set_runner(&self, session_id: SessionId, participant: ParticipantId, may: bool) {
+        let mut state = self.lock();
+        if may {
+            state.runners.insert((session_id, participant));
+        } else {
+            state.runners.remove(&(session_id, participant));
+        }
+    }
+
+    /// Drops a node that was just deleted. Who watches a roster with it begins anew.
+    pub fn forget(&self, node_key: i64) {
+        let mut state = self.lock();
+        state.nodes.remove(&node_key);
+        state.keys.retain(|_, key| *key != node_key);
+        for session in state.sessions.values_mut() {
+            if session.slots.remove(&node_key).is_some() {
+                session.changes.pass_over();
+                session.head.send_replace(session.changes.head());
+            }
+        }
+    }
+
     /// Checks beats against the view, in one go.
     pub fn check(
         &self,
@@ -162,7 +192,10 @@ impl Fleet {
         let check = |(node_id, generation, report): &(NodeId, i64, Report)| {
             let node_key = *state.keys.get(node_id)?;
             let node = state.nodes.get(&node_key)?;
-            let holds = node.active && node.participant_id == participant && node.generation == *generation;
+            let holds = node.active
+                && node.participant_id == participant
+                && node.generation == *generation
+                && state.runners.contains(&(node.session_id, participant));
             holds.then_some(CheckedBeat {
                 node_key,
                 generation: *generation,

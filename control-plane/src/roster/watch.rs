@@ -19,6 +19,7 @@ use tonic::Status;
 
 use super::fleet::{Fleet, Watch};
 use crate::{
+    auth::Principal,
     leadership::{self, Leader},
     nodes::slot::Slot,
     sessions::floor::Floor,
@@ -68,9 +69,10 @@ impl std::fmt::Display for Revision {
     }
 }
 
-/// Starts a watch. It ends when its reader goes away, or with the leader, by a refusal that says where to go on.
+/// Starts a watch. It ends when its reader goes away, or with the token or the leader, by a refusal that says where to go on.
 pub fn watch(
     leader: &Arc<Leader>,
+    principal: Principal,
     session_id: SessionId,
     from: Option<Revision>,
 ) -> mpsc::Receiver<Result<WatchRosterResponse, Status>> {
@@ -82,16 +84,15 @@ pub fn watch(
     };
     let stopped = leader.stopped();
     leader.spawn(async move {
-        tokio::select! {
-            () = messages.closed() => {}
-            _ = stream.run(from) => {}
-            () = stopped.cancelled() => {
-                // Not awaited: a reader that does not read must not hold up the end of the leader.
-                let status = Err(leadership::ended().into());
-                if messages.try_send(status).is_err() {
-                    tracing::debug!("a watch ended without a word, for its reader had stopped reading");
-                }
-            }
+        let refusal = tokio::select! {
+            () = messages.closed() => return,
+            _ = stream.run(from) => return,
+            refusal = principal.ended() => refusal,
+            () = stopped.cancelled() => leadership::ended(),
+        };
+        // Not awaited: a reader that does not read must not hold up the end of the leader.
+        if messages.try_send(Err(refusal.into())).is_err() {
+            tracing::debug!("a watch ended without a word, for its reader had stopped reading");
         }
     });
     reader

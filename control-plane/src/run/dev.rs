@@ -1,29 +1,25 @@
 //! `rollcall dev`: a control plane on a private Postgres, with a token ready to paste.
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
-use contracts::ParticipantId;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::{
+    dev_token::{kept_key_ring, kept_token},
     flags::{BoundsFlags, CadenceFlags},
     listen,
     migrate::database,
     signals,
 };
 use crate::{
-    auth::Token,
     cli::invocation,
     failure,
     postgres::{
@@ -81,10 +77,11 @@ impl Dev {
             return Ok(());
         };
         let (database, postgres) = started?;
-        let token = kept_token(&data_dir)?;
+        let (key_ring, ring) = kept_key_ring(&data_dir)?;
+        let token = kept_token(&data_dir, &ring, &database).await?;
         welcome(&data_dir, address, &token);
 
-        let settings = ServerSettings { database, token, cadence, bounds: self.bounds.bounds() };
+        let settings = ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds() };
         let Some(postgres) = postgres else {
             return Ok(server::serve(listener, address, settings, stop).await?);
         };
@@ -199,37 +196,12 @@ async fn create_database(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The token of this data folder: made once, so that what was pasted yesterday works today.
-fn kept_token(data_dir: &Path) -> anyhow::Result<Token> {
-    let path = data_dir.join("token");
-    let failed = || format!("cannot keep the token in {}", path.display());
-    fs::create_dir_all(data_dir).with_context(failed)?;
-    let fresh = Token::mint(ParticipantId(Uuid::now_v7()));
-    // Written whole under another name first: whoever starts at the same moment finds all of it or nothing.
-    let draft = data_dir.join(format!("token.{}", Uuid::new_v4()));
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).with_context(failed)?;
-    file.write_all(fresh.reveal().as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
-    let linked = fs::hard_link(&draft, &path);
-    fs::remove_file(&draft).with_context(failed)?;
-    match linked {
-        Ok(()) => Ok(fresh),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let text = fs::read_to_string(&path).with_context(failed)?;
-            text.trim()
-                .parse()
-                .with_context(|| format!("{} holds no token; delete it for a new one", path.display()))
-        }
-        Err(error) => Err(error).with_context(failed),
-    }
-}
-
 /// The two lines to paste go to stdout, so that a script can take them; the rest is for people.
-fn welcome(data_dir: &Path, address: SocketAddr, token: &Token) {
+fn welcome(data_dir: &Path, address: SocketAddr, token: &str) {
     eprintln!("rollcall listens on {address}, its data is in {}", data_dir.display());
     eprintln!("\npaste into other terminals:\n");
     println!("export ROLLCALL_ADDR=http://{address}");
-    println!("export ROLLCALL_TOKEN={}", token.reveal());
+    println!("export ROLLCALL_TOKEN={token}");
     eprintln!("\nthen try:\n");
     eprintln!("{} session create --name demo", invocation::rollcall());
     eprintln!("{} node watch\n", invocation::rollcall());

@@ -4,12 +4,14 @@
 //! Both end in the same server.
 
 mod dev;
+mod dev_token;
 mod flags;
 mod listen;
 mod logging;
 mod migrate;
 mod serve;
 mod signals;
+mod token;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,8 @@ pub enum Command {
     Dev(dev::Dev),
     /// Run a server of an installation, on the Postgres of DATABASE_URL
     Serve(serve::Serve),
+    /// The keys that tokens are made with, and the first admin's token
+    Keys(token::Keys),
     /// Bring the schema of DATABASE_URL to this release
     Migrate(migrate::Migrate),
 }
@@ -31,6 +35,7 @@ impl Command {
         let result = match self {
             Self::Dev(dev) => dev.run().await,
             Self::Serve(serve) => serve.run().await,
+            Self::Keys(keys) => keys.run().await,
             Self::Migrate(migrate) => migrate.run().await,
         };
         match result {

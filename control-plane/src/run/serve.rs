@@ -1,6 +1,6 @@
 //! `rollcall serve`: a server of an installation.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use super::{
     signals,
 };
 use crate::{
-    auth::Token,
+    auth::tokens::KeyRingFile,
     postgres::migrate::{check, migrate},
     server::{self, ServerSettings},
 };
@@ -21,11 +21,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  DATABASE_URL=postgres://rollcall@db/rollcall ROLLCALL_TOKEN=... rollcall serve --migrate
+  rollcall keys create --file keys.json
+  DATABASE_URL=postgres://rollcall@db/rollcall rollcall serve --token-keys keys.json --migrate
+  DATABASE_URL=postgres://rollcall@db/rollcall rollcall keys bootstrap --file keys.json
   rollcall serve --listen 0.0.0.0:7420 --allow-plaintext       behind a proxy that speaks TLS
-
-A token is a participant's UUID, a dot, and a secret of at least 32 letters and digits:
-  echo \"$(uuidgen).$(openssl rand -hex 32)\"
 
 Probes, on the same port:
   /health/live     the process runs
@@ -39,9 +38,9 @@ pub struct Serve {
     /// Address for gRPC, health and metrics
     #[arg(long, env = "ROLLCALL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7420")]
     listen: SocketAddr,
-    /// Token that callers present
-    #[arg(long, env = "ROLLCALL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    token: String,
+    /// File with the keys that tokens are made and judged by; made by `rollcall keys create`, read again when it changes
+    #[arg(long, env = "ROLLCALL_TOKEN_KEYS", value_name = "FILE")]
+    token_keys: PathBuf,
     /// Bring the schema to this release first
     #[arg(long)]
     migrate: bool,
@@ -57,7 +56,10 @@ pub struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let cadence = self.cadence.check()?;
-        let token: Token = self.token.parse().context("ROLLCALL_TOKEN is not a token")?;
+        let key_ring = KeyRingFile::new(self.token_keys);
+        key_ring
+            .load()
+            .context("cannot use the keys of --token-keys; `rollcall keys create` makes a file of them")?;
         if !self.listen.ip().is_loopback() && !self.allow_plaintext {
             bail!(
                 "{} can be reached by others, and tokens would travel in clear\n\
@@ -77,7 +79,7 @@ impl Serve {
         let stop = CancellationToken::new();
         signals::stop_on_signal(stop.clone())?;
         tracing::info!(%address, "listening");
-        let settings = ServerSettings { database, token, cadence, bounds: self.bounds.bounds() };
+        let settings = ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds() };
         Ok(server::serve(listener, address, settings, stop).await?)
     }
 }

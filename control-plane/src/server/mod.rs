@@ -7,16 +7,17 @@ mod http;
 mod observe;
 mod refuse;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use contracts::{
     limits,
     wire::{
         self,
         v1::{
+            audit_service_server::AuditServiceServer, membership_service_server::MembershipServiceServer,
             node_admin_service_server::NodeAdminServiceServer,
             runtime_node_service_server::RuntimeNodeServiceServer,
-            session_service_server::SessionServiceServer,
+            session_service_server::SessionServiceServer, token_service_server::TokenServiceServer,
         },
     },
 };
@@ -30,23 +31,29 @@ use tokio::{
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::{Routes, interceptor::InterceptedService},
-    transport::Server,
-};
+use tonic::{service::Routes, transport::Server};
 use tonic_health::ServingStatus;
 
 use crate::{
-    auth::{Authenticator, CanaryToken, Token},
+    audit::rpc::Audit,
+    auth::{
+        Authenticator, CanaryToken, GateLayer, Revocations,
+        grant::Mint,
+        rpc::Tokens,
+        tokens::{KeyRingFile, KeyRingFileError, KeyRingWatch},
+        watch_revocations,
+    },
     leadership::{self, Candidate, Role, Roles},
     nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
     postgres,
-    sessions::rpc::Sessions,
+    sessions::{member_rpc::Memberships, rpc::Sessions},
     settings::{Bounds, Cadence},
 };
 
 /// A dead connection is found within twice this: below the 15 s between beats, and far below the degraded threshold.
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
+/// How often the key ring's file is looked at: what a rotation has to wait for between its steps.
+const KEY_RING_PERIOD: Duration = Duration::from_secs(1);
 /// How long the end may take. In-flight writes are bounded by the statement timeout, which is shorter.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers may take to get out once nothing is written any more. Callers that do not read, and streams of the
@@ -58,8 +65,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct ServerSettings {
     /// How to reach the database.
     pub database: PgConnectOptions,
-    /// The token that callers present.
-    pub token: Token,
+    /// The keys that tokens are made and judged by.
+    pub key_ring: KeyRingFile,
     /// Intervals and thresholds.
     pub cadence: Cadence,
     /// Bounds that the operator set.
@@ -72,6 +79,9 @@ pub enum Error {
     /// The listener failed.
     #[error("the listener failed")]
     Listener(#[from] tonic::transport::Error),
+    /// The key ring cannot be used.
+    #[error("the key ring cannot be used")]
+    KeyRing(#[from] KeyRingFileError),
     /// Metrics or reflection could not be set up.
     #[error("could not set up {0}")]
     SetUp(&'static str, #[source] Box<dyn std::error::Error + Send + Sync>),
@@ -96,15 +106,19 @@ pub async fn serve(
     let canary = CanaryToken::mint();
     let (publish_role, role) = watch::channel(Role::Standby { active: None });
     let roles = Roles::new(role);
-    let authenticator = Authenticator::new(settings.token, canary.clone());
+    let (ring_watch, ring) = KeyRingWatch::open(settings.key_ring)?;
+    let revocations = Arc::new(Revocations::default());
+    let mint = Mint::new(ring.clone());
+    let authenticator = Authenticator::new(ring, Arc::clone(&revocations), canary.clone());
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    let routes = routes(&roles, &reads, &authenticator, settings.cadence)?
+    let routes = routes(&roles, &reads, mint, &revocations, settings.cadence)?
         .add_service(health_service)
         .into_axum_router()
         .merge(http::router(roles.clone(), reads.clone(), metrics));
 
     let mut tasks = JoinSet::new();
+    let revoked_db = reads.clone();
     let candidate = Candidate {
         database: settings.database,
         db: reads,
@@ -117,6 +131,17 @@ pub async fn serve(
     let ending = stop.child_token();
     let campaign_over = CancellationToken::new();
     tasks.spawn(report_health(roles, health));
+    tasks.spawn({
+        let ending = ending.clone();
+        async move { Ok(ring_watch.run(KEY_RING_PERIOD, ending).await?) }
+    });
+    tasks.spawn({
+        let (ending, db) = (ending.clone(), revoked_db);
+        async move {
+            watch_revocations(&revocations, &db, ending).await;
+            Ok(())
+        }
+    });
     tasks.spawn({
         let ending = ending.clone();
         let over = campaign_over.clone().drop_guard();
@@ -137,6 +162,7 @@ pub async fn serve(
                 .http2_keepalive_timeout(Some(KEEP_ALIVE))
                 .layer(observe::ObserveLayer)
                 .layer(refuse::RefuseLayer)
+                .layer(GateLayer(authenticator))
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ending.cancelled_owned());
             tokio::select! {
@@ -174,23 +200,28 @@ fn flatten(ended: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(
 fn routes(
     roles: &Roles,
     reads: &sqlx::PgPool,
-    authenticator: &Authenticator,
+    mint: Mint,
+    revocations: &Arc<Revocations>,
     cadence: Cadence,
 ) -> Result<Routes, Error> {
-    let nodes = RuntimeNodeServiceServer::new(RuntimeNodes::new(roles.clone(), reads.clone()))
-        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
-    let sessions = SessionServiceServer::new(Sessions::new(roles.clone(), reads.clone()))
-        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
-    let admin = NodeAdminServiceServer::new(NodeAdmin::new(reads.clone(), cadence))
-        .max_decoding_message_size(limits::REQUEST_BYTES_MAX);
+    let max = limits::REQUEST_BYTES_MAX;
+    let nodes = RuntimeNodes::new(roles.clone(), reads.clone());
+    let sessions = Sessions::new(roles.clone(), reads.clone());
+    let memberships = Memberships::new(roles.clone(), reads.clone());
+    let admin = NodeAdmin::new(roles.clone(), reads.clone(), cadence);
+    let tokens = Tokens::new(roles.clone(), mint, Arc::clone(revocations));
+    let audit = Audit::new(reads.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| Error::SetUp("reflection", error.into()))?;
-    Ok(Routes::new(InterceptedService::new(nodes, authenticator.clone()))
-        .add_service(InterceptedService::new(sessions, authenticator.clone()))
-        .add_service(InterceptedService::new(admin, authenticator.clone()))
+    Ok(Routes::new(RuntimeNodeServiceServer::new(nodes).max_decoding_message_size(max))
+        .add_service(SessionServiceServer::new(sessions).max_decoding_message_size(max))
+        .add_service(MembershipServiceServer::new(memberships).max_decoding_message_size(max))
+        .add_service(NodeAdminServiceServer::new(admin).max_decoding_message_size(max))
+        .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max))
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(max))
         .add_service(reflection))
 }
 

@@ -1,6 +1,6 @@
 //! ArchiveSession and CloseSession.
 
-use contracts::{Code, ParticipantId, Refusal, SessionId};
+use contracts::{Code, Refusal, SessionId};
 use sqlx::Connection;
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
     store,
 };
 use crate::{
+    auth::Actor,
     failure::{Failure, Fault},
     leadership::Leader,
     nodes,
@@ -17,12 +18,12 @@ use crate::{
 /// Stops the session from taking new nodes; those attached stay.
 pub(super) async fn archive_session(
     leader: &Leader,
-    participant: ParticipantId,
+    actor: Actor,
     id: SessionId,
 ) -> Result<Session, Failure> {
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
-    let locked = store::lock_for_change(&mut tx, id, participant).await?.ok_or_else(not_found)?;
+    let locked = store::lock_to_manage(&mut tx, id, actor).await?.ok_or_else(not_found)?;
     if !locked.may_manage() {
         return Err(Refusal::permission_denied().into());
     }
@@ -33,7 +34,7 @@ pub(super) async fn archive_session(
             return Err(Refusal::new(Code::SessionNotActive, "the session is closed, for ever").into());
         }
     }
-    let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+    let session = store::session(&mut *tx, id, actor).await?.ok_or_else(not_found)?;
     tx.commit().await.map_err(Fault::Commit)?;
     Ok(session)
 }
@@ -41,12 +42,12 @@ pub(super) async fn archive_session(
 /// Ends the session for ever and the slots in it; tells how many nodes were detached by it.
 pub(super) async fn close_session(
     leader: &Leader,
-    participant: ParticipantId,
+    actor: Actor,
     id: SessionId,
 ) -> Result<(Session, usize), Failure> {
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
-    let locked = store::lock_for_change(&mut tx, id, participant).await?.ok_or_else(not_found)?;
+    let locked = store::lock_to_manage(&mut tx, id, actor).await?.ok_or_else(not_found)?;
     if !locked.may_manage() {
         return Err(Refusal::permission_denied().into());
     }
@@ -60,7 +61,7 @@ pub(super) async fn close_session(
         }
         SessionState::Closed => Vec::new(),
     };
-    let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+    let session = store::session(&mut *tx, id, actor).await?.ok_or_else(not_found)?;
     tx.commit().await.map_err(Fault::Commit)?;
     let detached = ended.len();
     for slot in ended {

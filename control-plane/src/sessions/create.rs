@@ -1,7 +1,7 @@
 //! CreateSession: idempotent by the id that the client brings.
 
 use contracts::{
-    Code, EventEnvelopeVersion, ParticipantId, Refusal, SessionId, limits, refusal::FieldViolation, text,
+    Code, EventEnvelopeVersion, Refusal, SessionId, limits, refusal::FieldViolation, text,
     wire::v1::CreateSessionRequest,
 };
 use sqlx::Connection;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{session::Session, store};
 use crate::{
+    auth::Actor,
     failure::{Failure, Fault},
     leadership::Leader,
 };
@@ -45,13 +46,14 @@ pub(super) fn parse_version(text: &str) -> Result<EventEnvelopeVersion, FieldVio
 /// Makes a session that the caller owns; the same request again answers with the session as it is.
 pub(super) async fn create_session(
     leader: &Leader,
-    owner: ParticipantId,
+    actor: Actor,
     create: CreateSession,
 ) -> Result<Session, Failure> {
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
-    let made = store::insert(&mut tx, create.id, &create.name, create.floor.as_ref(), owner).await?;
-    let session = store::session(&mut *tx, create.id, owner).await?;
+    let made =
+        store::insert(&mut tx, create.id, &create.name, create.floor.as_ref(), actor.participant).await?;
+    let session = store::session(&mut *tx, create.id, actor).await?;
     // An id that is taken by somebody else looks like one that is taken with another name.
     let session = session.filter(|session| made || session.name == create.name).ok_or_else(|| {
         Refusal::new(
@@ -70,6 +72,7 @@ pub(super) async fn create_session(
     tx.commit().await.map_err(Fault::Commit)?;
     if made {
         leader.fleet().raise_floor(session.id, session.floor.clone());
+        leader.fleet().set_runner(session.id, actor.participant, true);
     }
     Ok(session)
 }

@@ -1,7 +1,7 @@
 //! RaiseVersionFloor: monotonic, and able to tell beforehand who would become read-only.
 
 use contracts::{
-    Code, EventEnvelopeVersion, ParticipantId, Refusal, SessionId,
+    Code, EventEnvelopeVersion, Refusal, SessionId,
     refusal::FieldViolation,
     wire::v1::{AffectedNode, RaiseVersionFloorRequest, RaiseVersionFloorResponse},
 };
@@ -9,6 +9,7 @@ use sqlx::Connection;
 
 use super::{create::parse_version, floor::Floor, store};
 use crate::{
+    auth::Actor,
     failure::{Failure, Fault},
     leadership::Leader,
     postgres::stored,
@@ -44,13 +45,13 @@ impl RaiseFloor {
 /// Raises the floor, or, with `validate_only`, only tells who is affected.
 pub(super) async fn raise_floor(
     leader: &Leader,
-    participant: ParticipantId,
+    actor: Actor,
     raise: RaiseFloor,
 ) -> Result<RaiseVersionFloorResponse, Failure> {
     let RaiseFloor { id, to, validate_only, page } = raise;
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
-    let locked = store::lock_for_change(&mut tx, id, participant).await?.ok_or_else(not_found)?;
+    let locked = store::lock_to_manage(&mut tx, id, actor).await?.ok_or_else(not_found)?;
     if !locked.may_manage() {
         return Err(Refusal::permission_denied().into());
     }
@@ -65,13 +66,13 @@ pub(super) async fn raise_floor(
     }
     if from == Some(&to) {
         // Nothing to do, and nobody affected.
-        let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+        let session = store::session(&mut *tx, id, actor).await?.ok_or_else(not_found)?;
         return Ok(RaiseVersionFloorResponse { session: Some(session.into()), ..Default::default() });
     }
 
     let affected = affected(store::versions_of_active_nodes(&mut *tx, id).await?, from, &to)?;
     store::set_floor(&mut tx, id, &to).await?;
-    let session = store::session(&mut *tx, id, participant).await?.ok_or_else(not_found)?;
+    let session = store::session(&mut *tx, id, actor).await?.ok_or_else(not_found)?;
     if validate_only {
         tx.rollback().await?;
     } else {

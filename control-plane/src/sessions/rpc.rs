@@ -47,12 +47,11 @@ impl SessionService for Sessions {
         &self,
         request: Request<CreateSessionRequest>,
     ) -> Result<Response<CreateSessionResponse>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let actor = auth::principal(&request)?.actor()?;
         let create = CreateSession::parse(request.into_inner())?;
         let leader = self.roles.leader()?;
         let session =
-            run(&leader, move |leader| async move { create_session(&leader, participant, create).await })
-                .await?;
+            run(&leader, move |leader| async move { create_session(&leader, actor, create).await }).await?;
         Ok(Response::new(CreateSessionResponse { session: Some(session.into()) }))
     }
 
@@ -60,9 +59,9 @@ impl SessionService for Sessions {
         &self,
         request: Request<GetSessionRequest>,
     ) -> Result<Response<GetSessionResponse>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let actor = auth::principal(&request)?.actor()?;
         let id = parse_id(&request.into_inner().session_id)?;
-        let session = store::session(&self.reads, id, participant).await.map_err(Failure::from)?;
+        let session = store::session(&self.reads, id, actor).await.map_err(Failure::from)?;
         let session = session.ok_or_else(not_found)?;
         Ok(Response::new(GetSessionResponse { session: Some(session.into()) }))
     }
@@ -71,7 +70,7 @@ impl SessionService for Sessions {
         &self,
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let actor = auth::principal(&request)?.actor()?;
         let ListSessionsRequest { page_size, page_token } = request.into_inner();
         let page = Page::parse(page_size, &page_token).map_err(Refusal::from)?;
         let after = match page.after.as_str() {
@@ -81,7 +80,7 @@ impl SessionService for Sessions {
                 token.parse().map_err(|_| Refusal::from(FieldViolation::new("page_token", rule)))?
             }
         };
-        let rows = store::sessions(&self.reads, participant, after, page.rows_wanted()).await;
+        let rows = store::sessions(&self.reads, actor, after, page.rows_wanted()).await;
         let mut sessions = rows.map_err(Failure::from)?;
         let next_page_token = page.cut(&mut sessions, |session| session.id.to_string());
         let sessions = sessions.into_iter().map(Into::into).collect();
@@ -92,12 +91,11 @@ impl SessionService for Sessions {
         &self,
         request: Request<ArchiveSessionRequest>,
     ) -> Result<Response<ArchiveSessionResponse>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let actor = auth::principal(&request)?.actor()?;
         let id = parse_id(&request.into_inner().session_id)?;
         let leader = self.roles.leader()?;
         let session =
-            run(&leader, move |leader| async move { archive_session(&leader, participant, id).await })
-                .await?;
+            run(&leader, move |leader| async move { archive_session(&leader, actor, id).await }).await?;
         Ok(Response::new(ArchiveSessionResponse { session: Some(session.into()) }))
     }
 
@@ -105,11 +103,11 @@ impl SessionService for Sessions {
         &self,
         request: Request<CloseSessionRequest>,
     ) -> Result<Response<CloseSessionResponse>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let actor = auth::principal(&request)?.actor()?;
         let id = parse_id(&request.into_inner().session_id)?;
         let leader = self.roles.leader()?;
         let (session, detached) =
-            run(&leader, move |leader| async move { close_session(&leader, participant, id).await }).await?;
+            run(&leader, move |leader| async move { close_session(&leader, actor, id).await }).await?;
         let detached_nodes = i64::try_from(detached).unwrap_or(i64::MAX);
         Ok(Response::new(CloseSessionResponse { session: Some(session.into()), detached_nodes }))
     }
@@ -118,11 +116,11 @@ impl SessionService for Sessions {
         &self,
         request: Request<RaiseVersionFloorRequest>,
     ) -> Result<Response<RaiseVersionFloorResponse>, Status> {
-        let participant = auth::principal(&request)?.participant()?;
+        let actor = auth::principal(&request)?.actor()?;
         let raise = RaiseFloor::parse(request.into_inner())?;
         let leader = self.roles.leader()?;
         let raised =
-            run(&leader, move |leader| async move { raise_floor(&leader, participant, raise).await }).await?;
+            run(&leader, move |leader| async move { raise_floor(&leader, actor, raise).await }).await?;
         Ok(Response::new(raised))
     }
 }

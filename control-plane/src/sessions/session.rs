@@ -1,6 +1,6 @@
 //! A session and its states. No I/O, no clock.
 
-use contracts::{SessionId, wire::v1};
+use contracts::{ParticipantId, SessionId, wire::v1};
 use time::OffsetDateTime;
 
 use super::floor::Floor;
@@ -89,6 +89,59 @@ impl From<Session> for v1::Session {
             active_nodes: session.active_nodes,
             created_at: Some(wire::timestamp(session.created_at)),
             updated_at: Some(wire::timestamp(session.updated_at)),
+        }
+    }
+}
+
+stored_enum! {
+    /// Whether a membership counts.
+    pub enum MembershipState in "session_memberships"."state" {
+        /// Invited, and nothing yet.
+        Pending = "pending",
+        /// In force.
+        Active = "active",
+        /// Out of force for now.
+        Suspended = "suspended",
+        /// Out of force.
+        Revoked = "revoked",
+    }
+}
+
+/// A membership, as stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// Who.
+    pub participant_id: ParticipantId,
+    /// What it may do.
+    pub role: Role,
+    /// Whether that counts.
+    pub state: MembershipState,
+    /// Since when.
+    pub joined_at: OffsetDateTime,
+    /// When role or state changed last.
+    pub updated_at: OffsetDateTime,
+}
+
+impl From<Member> for v1::Member {
+    fn from(member: Member) -> Self {
+        let role = match member.role {
+            Role::Owner => v1::MemberRole::Owner,
+            Role::Collaborator => v1::MemberRole::Collaborator,
+            Role::RuntimeContributor => v1::MemberRole::RuntimeContributor,
+            Role::Viewer => v1::MemberRole::Viewer,
+        };
+        let state = match member.state {
+            MembershipState::Pending => v1::MemberState::Pending,
+            MembershipState::Active => v1::MemberState::Active,
+            MembershipState::Suspended => v1::MemberState::Suspended,
+            MembershipState::Revoked => v1::MemberState::Revoked,
+        };
+        Self {
+            participant_id: member.participant_id.to_string(),
+            role: role.into(),
+            state: state.into(),
+            joined_at: Some(wire::timestamp(member.joined_at)),
+            updated_at: Some(wire::timestamp(member.updated_at)),
         }
     }
 }

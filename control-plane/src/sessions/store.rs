@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::{
     floor::Floor,
-    session::{Role, Session, SessionState},
+    session::{Member, MembershipState, Role, Session, SessionState},
 };
-use crate::failure::Fault;
+use crate::{auth::Actor, failure::Fault};
 
 /// A locked session, as a caller who is an active member sees it.
 #[derive(Clone, Debug)]
@@ -98,26 +98,45 @@ pub async fn lock_for_write(
     LockedRow::with_membership(row, db, id, participant).await
 }
 
-/// Locks a session for a change of itself.
-pub(super) async fn lock_for_change(
+/// Locks a session for a change of itself, of its members, or of somebody's node in it. An admin needs no membership.
+pub(crate) async fn lock_to_manage(
     db: &mut PgConnection,
     id: SessionId,
-    participant: ParticipantId,
+    actor: Actor,
 ) -> Result<Option<LockedSession>, Fault> {
-    lock_for_attach(db, id, participant).await
+    if !actor.is_admin {
+        return lock_for_attach(db, id, actor.participant).await;
+    }
+    let row = sqlx::query_as!(
+        LockedRow,
+        "select state, min_client_version from sessions where id = $1 for no key update",
+        id.0
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        Ok(LockedSession {
+            id,
+            state: SessionState::from_stored(&row.state)?,
+            floor: Floor::from_stored(row.min_client_version.as_deref()),
+            role: Role::Owner,
+        })
+    })
+    .transpose()
 }
 
-/// Whether this participant is an active member.
-pub async fn is_member(
-    db: impl PgExecutor<'_>,
-    id: SessionId,
-    participant: ParticipantId,
-) -> Result<bool, Fault> {
+/// Whether the actor may see this session: an active member, or, if there is such a session, an admin.
+pub(crate) async fn may_see(db: impl PgExecutor<'_>, id: SessionId, actor: Actor) -> Result<bool, Fault> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from session_memberships
-                          where session_id = $1 and participant_id = $2 and state = 'active') as "member!""#,
+        r#"select exists (
+             select from sessions session
+             where session.id = $1 and ($3 or exists (
+               select from session_memberships membership
+               where membership.session_id = session.id and membership.participant_id = $2
+                 and membership.state = 'active'))) as "may!""#,
         id.0,
-        participant.0
+        actor.participant.0,
+        actor.is_admin
     )
     .fetch_one(db)
     .await?)
@@ -165,39 +184,41 @@ macro_rules! select_sessions {
     };
 }
 
-/// A session, if this participant is an active member of it.
+/// A session, if the actor may see it.
 pub(super) async fn session(
     db: impl PgExecutor<'_>,
     id: SessionId,
-    participant: ParticipantId,
+    actor: Actor,
 ) -> Result<Option<Session>, Fault> {
     let row = select_sessions!(
-        "where session.id = $1 and exists (
+        "where session.id = $1 and ($3 or exists (
              select from session_memberships membership
              where membership.session_id = session.id and membership.participant_id = $2
-               and membership.state = 'active')",
+               and membership.state = 'active'))",
         id.0,
-        participant.0
+        actor.participant.0,
+        actor.is_admin
     );
     row.fetch_optional(db).await?.map(Session::try_from).transpose()
 }
 
-/// A page of the sessions that this participant is an active member of, by id.
+/// A page of the sessions that the actor may see, by id.
 pub(super) async fn sessions(
     db: impl PgExecutor<'_>,
-    participant: ParticipantId,
+    actor: Actor,
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<Session>, Fault> {
     let rows = select_sessions!(
-        "where session.id > $2 and exists (
+        "where session.id > $2 and ($4 or exists (
              select from session_memberships membership
              where membership.session_id = session.id and membership.participant_id = $1
-               and membership.state = 'active')
+               and membership.state = 'active'))
          order by session.id limit $3",
-        participant.0,
+        actor.participant.0,
         after,
-        limit
+        limit,
+        actor.is_admin
     );
     rows.fetch_all(db).await?.into_iter().map(Session::try_from).collect()
 }
@@ -221,9 +242,7 @@ pub(super) async fn insert(
     floor: Option<&EventEnvelopeVersion>,
     owner: ParticipantId,
 ) -> Result<bool, Fault> {
-    sqlx::query!("insert into participants (id) values ($1) on conflict do nothing", owner.0)
-        .execute(&mut *db)
-        .await?;
+    put_participant(db, owner).await?;
     let made = sqlx::query!(
         "insert into sessions (id, name, min_client_version) values ($1, $2, $3) on conflict do nothing",
         id.0,
@@ -288,4 +307,115 @@ pub(super) async fn versions_of_active_nodes(
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(|row| (row.node_id, row.client_version)).collect())
+}
+
+/// Makes a participant, unless it is there.
+pub(crate) async fn put_participant(db: &mut PgConnection, participant: ParticipantId) -> Result<(), Fault> {
+    sqlx::query!("insert into participants (id) values ($1) on conflict do nothing", participant.0)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Who may run nodes in which session, for a leader that starts.
+pub(crate) async fn all_runners(db: impl PgExecutor<'_>) -> Result<Vec<(SessionId, ParticipantId)>, Fault> {
+    let rows = sqlx::query!(
+        "select session_id, participant_id from session_memberships
+         where state = 'active' and role in ('owner', 'collaborator', 'runtime_contributor')"
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (SessionId(row.session_id), ParticipantId(row.participant_id))).collect())
+}
+
+struct MemberRow {
+    participant_id: Uuid,
+    role: String,
+    state: String,
+    joined_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl TryFrom<MemberRow> for Member {
+    type Error = Fault;
+
+    fn try_from(row: MemberRow) -> Result<Self, Fault> {
+        Ok(Self {
+            participant_id: ParticipantId(row.participant_id),
+            role: Role::from_stored(&row.role)?,
+            state: MembershipState::from_stored(&row.state)?,
+            joined_at: row.joined_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// Makes or changes a membership, and the participant if it is new.
+pub(super) async fn put_member(
+    db: &mut PgConnection,
+    id: SessionId,
+    participant: ParticipantId,
+    role: Role,
+    state: MembershipState,
+) -> Result<Member, Fault> {
+    put_participant(db, participant).await?;
+    sqlx::query_as!(
+        MemberRow,
+        "insert into session_memberships (session_id, participant_id, role, state) values ($1, $2, $3, $4)
+         on conflict (session_id, participant_id) do update
+         set role = excluded.role, state = excluded.state, updated_at = now()
+         returning participant_id, role, state, joined_at, updated_at",
+        id.0,
+        participant.0,
+        role.as_str(),
+        state.as_str()
+    )
+    .fetch_one(db)
+    .await?
+    .try_into()
+}
+
+/// Deletes a membership; tells whether there was one.
+pub(super) async fn delete_member(
+    db: &mut PgConnection,
+    id: SessionId,
+    participant: ParticipantId,
+) -> Result<bool, Fault> {
+    let deleted = sqlx::query!(
+        "delete from session_memberships where session_id = $1 and participant_id = $2",
+        id.0,
+        participant.0
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+/// How many active owners a session has.
+pub(super) async fn active_owners(db: impl PgExecutor<'_>, id: SessionId) -> Result<i64, Fault> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from session_memberships
+           where session_id = $1 and role = 'owner' and state = 'active'"#,
+        id.0
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// A page of a session's members, by participant.
+pub(super) async fn members(
+    db: impl PgExecutor<'_>,
+    id: SessionId,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Member>, Fault> {
+    let rows = sqlx::query_as!(
+        MemberRow,
+        "select participant_id, role, state, joined_at, updated_at from session_memberships
+         where session_id = $1 and participant_id > $2 order by participant_id limit $3",
+        id.0,
+        after,
+        limit
+    );
+    rows.fetch_all(db).await?.into_iter().map(Member::try_from).collect()
 }

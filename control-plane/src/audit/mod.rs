@@ -1,0 +1,32 @@
+//! The audit: who did what, when, and why; and the first answers to requests that may be repeated.
+//!
+//! Tables owned: `audit_entries`, `request_answers`.
+//!
+//! Invariants:
+//! - **audited-with-its-effect**: an admin's write and its audit row are one transaction; neither is there without the
+//!   other;
+//! - **repeat-answers-alike**: a request with an id that was answered once has no second effect, and the same answer.
+
+pub mod repeat;
+pub mod rpc;
+pub mod store;
+
+use contracts::{ParticipantId, SessionId};
+use uuid::Uuid;
+
+/// What was done, to be written with it.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// Who.
+    pub actor: ParticipantId,
+    /// What, `noun.verb`.
+    pub action: &'static str,
+    /// In which session.
+    pub session_id: Option<SessionId>,
+    /// To what.
+    pub target: &'a str,
+    /// Why.
+    pub reason: Option<&'a str>,
+    /// Under which request.
+    pub request_id: Option<Uuid>,
+}

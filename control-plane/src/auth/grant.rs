@@ -1,0 +1,124 @@
+//! What a token may be made for, and for how long; and the making itself.
+
+use std::{sync::Arc, time::Duration};
+
+use contracts::{ParticipantId, refusal::FieldViolation, wire::v1};
+use sqlx::PgConnection;
+use tokio::sync::watch;
+
+use super::{
+    clock::now,
+    store,
+    tokens::{Grant, KeyRing, Minted, Scope, Scopes, mint},
+};
+use crate::{failure::Fault, wire};
+
+/// The shortest lifetime of anything.
+pub const LIFETIME_MIN: Duration = Duration::from_secs(60);
+/// The longest lifetime of an access token.
+pub const LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The lifetime of an access token when nobody says.
+pub const LIFETIME_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The keys of this server, for making tokens.
+#[derive(Clone, Debug)]
+pub struct Mint(watch::Receiver<Arc<KeyRing>>);
+
+impl Mint {
+    /// Signs with the signing key of the moment.
+    pub fn new(ring: watch::Receiver<Arc<KeyRing>>) -> Self {
+        Self(ring)
+    }
+
+    /// Makes a token and notes it, in the transaction of its caller.
+    ///
+    /// # Errors
+    ///
+    /// The database failed, or the key does not sign.
+    pub async fn issue(&self, db: &mut PgConnection, grant: Grant) -> Result<Minted, Fault> {
+        let ring = Arc::clone(&self.0.borrow());
+        issue(db, &ring, grant).await
+    }
+}
+
+/// Makes a token with this ring and notes it, in the transaction of its caller.
+///
+/// # Errors
+///
+/// The database failed, or the key does not sign.
+pub async fn issue(db: &mut PgConnection, ring: &KeyRing, grant: Grant) -> Result<Minted, Fault> {
+    let minted = mint(ring, &grant, now()).map_err(Fault::Token)?;
+    store::note_issued(db, &minted.claims).await?;
+    Ok(minted)
+}
+
+/// Parses the scopes of a request: at least one, each known.
+///
+/// # Errors
+///
+/// The violation names the field.
+pub(super) fn parse_scopes(scopes: &[i32]) -> Result<Scopes, FieldViolation> {
+    let parsed: Vec<_> = scopes
+        .iter()
+        .map(|scope| match v1::TokenScope::try_from(*scope) {
+            Ok(v1::TokenScope::Node) => Ok(Scope::Node),
+            Ok(v1::TokenScope::SessionRead) => Ok(Scope::SessionRead),
+            Ok(v1::TokenScope::SessionWrite) => Ok(Scope::SessionWrite),
+            Ok(v1::TokenScope::Admin) => Ok(Scope::Admin),
+            Ok(v1::TokenScope::Unspecified) | Err(_) => {
+                Err(FieldViolation::new("scopes", "must be of node, session_read, session_write and admin"))
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    Scopes::new(parsed).ok_or_else(|| FieldViolation::new("scopes", "must name at least one"))
+}
+
+/// Parses a lifetime between a minute and `max`; absent means `default`.
+///
+/// # Errors
+///
+/// The violation names `field`.
+pub(super) fn parse_lifetime(
+    field: &'static str,
+    lifetime: Option<prost_types::Duration>,
+    default: Duration,
+    max: Duration,
+) -> Result<Duration, FieldViolation> {
+    let Some(lifetime) = lifetime else { return Ok(default) };
+    let rule = || {
+        let (min, max) = (humantime::format_duration(LIFETIME_MIN), humantime::format_duration(max));
+        FieldViolation::new(field, format!("must be between {min} and {max}"))
+    };
+    let seconds = u64::try_from(lifetime.seconds).map_err(|_| rule())?;
+    let lifetime = Duration::from_secs(seconds);
+    if (LIFETIME_MIN..=max).contains(&lifetime) { Ok(lifetime) } else { Err(rule()) }
+}
+
+/// A token as the wire hands it out.
+pub(super) fn to_wire(minted: &Minted) -> v1::AccessToken {
+    let scope_to_wire = |scope| match scope {
+        Scope::Node => v1::TokenScope::Node,
+        Scope::SessionRead => v1::TokenScope::SessionRead,
+        Scope::SessionWrite => v1::TokenScope::SessionWrite,
+        Scope::Admin => v1::TokenScope::Admin,
+    };
+    v1::AccessToken {
+        token: minted.token.reveal().to_owned(),
+        token_id: minted.claims.token_id.to_string(),
+        participant_id: minted.claims.participant.to_string(),
+        scopes: minted.claims.scopes.iter().map(|scope| scope_to_wire(scope).into()).collect(),
+        expires_at: Some(wire::timestamp(minted.claims.expires_at)),
+    }
+}
+
+/// A participant that the request names, or a new one.
+///
+/// # Errors
+///
+/// The violation names the field.
+pub(super) fn parse_participant(text: &str) -> Result<ParticipantId, FieldViolation> {
+    if text.is_empty() {
+        return Ok(ParticipantId(uuid::Uuid::now_v7()));
+    }
+    ParticipantId::parse("participant_id", text)
+}
