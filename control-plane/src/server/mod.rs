@@ -102,7 +102,8 @@ pub async fn serve(
     let routes = routes(&roles, &reads, &authenticator, settings.cadence)?
         .add_service(health_service)
         .into_axum_router()
-        .merge(http::router(roles.clone(), reads.clone(), metrics));
+        .merge(http::router(roles.clone(), reads.clone(), metrics))
+        .fallback(http::nothing_here);
 
     let mut tasks = JoinSet::new();
     let candidate = Candidate {

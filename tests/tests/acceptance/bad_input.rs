@@ -429,11 +429,12 @@ impl Calm {
 async fn contents(database: &Database) -> Vec<(String, i64, String)> {
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_name::text from information_schema.tables
-         where table_schema = 'public' and table_type = 'BASE TABLE' and table_name <> 'service_windows' order by 1",
+         where table_schema = 'public' and table_type = 'BASE TABLE' and table_name <> 'service_windows'
+         order by 1",
     )
     .fetch_all(&database.pool)
     .await
-    .unwrap();
+    .expect("tables can be listed");
     assert!(tables.len() > 8, "{tables:?}");
     let mut contents = Vec::new();
     for table in tables {
@@ -443,9 +444,11 @@ async fn contents(database: &Database) -> Vec<(String, i64, String)> {
             table.clone()
         };
         let count = format!(
-            "select count(*), coalesce(md5(string_agg(rows::text, '|' order by rows::text)), '') from {rows} rows"
+            "select count(*), coalesce(md5(string_agg(rows::text, '|' order by rows::text)), '')
+             from {rows} rows"
         );
-        let (rows, digest) = sqlx::query_as(AssertSqlSafe(count)).fetch_one(&database.pool).await.unwrap();
+        let counted = sqlx::query_as(AssertSqlSafe(count)).fetch_one(&database.pool).await;
+        let (rows, digest) = counted.expect("a table can be read");
         contents.push((table, rows, digest));
     }
     contents
