@@ -14,7 +14,7 @@ use sqlx::{Connection, Executor, PgConnection};
 use tests::{Attached, Client, Plane, PlaneOptions, eventually, refusal};
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -318,7 +318,10 @@ async fn beats_of_many_callers_are_committed_together() {
 
 #[tokio::test]
 async fn beats_touch_no_index() {
-    let (plane, client, session, mut nodes) = serving(PlaneOptions::default(), 0).await;
+    // One lane: several that never pause walk the same few pages at the same time, and a page that another lane looks
+    // at cannot be pruned.
+    let options = PlaneOptions::default().flag("--beat-lanes", "1");
+    let (plane, client, session, mut nodes) = serving(options, 0).await;
     let mut attaching = tokio::task::JoinSet::new();
     for part in 0..8 {
         let (client, session) = (client.clone(), session.clone());
@@ -338,18 +341,13 @@ async fn beats_touch_no_index() {
     let rounds = 30;
     let beats: Vec<_> = nodes.iter().map(Attached::beat).collect();
     let mut batches = Batches::open(&client).await;
-    // In a rhythm, as nodes beat. Lanes that never pause walk the same pages at the same time, and a page that another
-    // lane looks at cannot be pruned.
-    let mut rhythm = interval(Duration::from_millis(100));
-    rhythm.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for batch_id in 0..rounds {
-        rhythm.tick().await;
         let results = batches.ask(batch_id, beats.clone()).await;
         assert!(results.iter().all(|result| code(result) == "committed"));
     }
 
     let expected = i64::try_from(beats.len() as u64 * rounds).expect("a small number");
     let (all, hot) = eventually("the updates are counted", updates, |(all, _)| *all >= expected).await;
-    assert!(hot * 100 >= all * 90, "{hot} of {all} updates were HOT");
+    assert!(hot * 100 >= all * 99, "{hot} of {all} updates were HOT");
     println!("{hot} of {all} updates were HOT");
 }

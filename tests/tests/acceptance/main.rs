@@ -15,5 +15,6 @@ mod service_time;
 mod sessions;
 mod silence;
 mod spans;
+mod standby;
 mod watch;
 mod wire_service;
