@@ -5,7 +5,8 @@
 -- attached last.
 create table runtime_nodes (
     node_key bigint not null generated always as identity,
-    node_id text not null,
+    -- Ordered by bytes, whatever the database's collation: pages are cut by it.
+    node_id text collate "C" not null,
     participant_id uuid not null,
     generation bigint not null default 0,
     instance_id uuid,

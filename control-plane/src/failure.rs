@@ -72,7 +72,7 @@ impl Fault {
     }
 }
 
-/// Whether the error says that the database cannot be reached, is starting, or is shutting down.
+/// Whether the error says that the database cannot be reached, is starting or shutting down, or does not answer in time.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the driver's errors, which may grow")]
 pub fn is_outage(error: &sqlx::Error) -> bool {
     match error {
@@ -80,10 +80,11 @@ pub fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        // 57P01 to 57P03: shutting down, crashed, cannot connect now. 53300: no connection left.
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| code.starts_with("57P0") || code == "53300")
-        }
+        // 57P01 to 57P03: shutting down, crashed, cannot connect now. 53300: no connection left. 57014: a statement
+        // took too long, mostly for a lock. 40P01: it was chosen to end a deadlock.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("57P0") || ["53300", "57014", "40P01"].contains(&code.as_ref())
+        }),
         _ => false,
     }
 }
@@ -104,10 +105,10 @@ impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         let correlation_id = Uuid::new_v4();
         if fault.is_outage() {
-            tracing::warn!(%correlation_id, error = chain(&fault), "the database cannot be reached");
+            tracing::warn!(%correlation_id, error = chain(&fault), "the database did not answer in time");
             return Self::new(
                 Code::SystemUnavailable,
-                "the server cannot reach its database. Try again in a moment",
+                "the database did not answer in time. Try again in a moment",
             )
             .with_retry_delay(UNAVAILABLE_RETRY_DELAY);
         }

@@ -121,6 +121,11 @@ impl Plane {
         PlaneOptions { listen: self.address.clone(), ..self.options.clone() }
     }
 
+    /// What it takes to start one more like it beside it.
+    pub fn options_beside(&self) -> PlaneOptions {
+        PlaneOptions { listen: "127.0.0.1:0".to_owned(), ..self.options.clone() }
+    }
+
     /// Its token.
     pub fn token(&self) -> &str {
         self.options.token.reveal()

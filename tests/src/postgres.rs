@@ -1,9 +1,6 @@
 //! One Postgres for the whole test process, one database for each test.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::OnceLock,
-};
+use std::sync::OnceLock;
 
 use control_plane::postgres::{
     embedded::{Durability, EmbeddedPostgres, Settings},
@@ -13,8 +10,10 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOpti
 use uuid::Uuid;
 
 const TEMPLATE: &str = "rollcall_template";
+/// Of the folder of a test process, followed by its number.
+const FOLDER_PREFIX: &str = "rollcall-tests-";
 
-/// A migrated database that belongs to one test; dropped with the next run of the tests.
+/// A migrated database that belongs to one test; removed with the next run of the tests.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// For `DATABASE_URL`.
@@ -57,11 +56,8 @@ async fn connect(database: &'static str) -> PgConnection {
 fn start_cluster() -> Cluster {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let postgres = runtime.block_on(async {
-        // Kept from run to run, one for each checkout and user; not below the checkout, which the server's account may
-        // be unable to reach.
-        let mut hasher = DefaultHasher::new();
-        (env!("CARGO_MANIFEST_DIR"), std::env::var_os("HOME")).hash(&mut hasher);
-        let folder = std::env::temp_dir().join(format!("rollcall-tests-{:016x}", hasher.finish()));
+        remove_leftovers();
+        let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}", std::process::id()));
         let settings = Settings::new(folder, Durability::None);
         let postgres = EmbeddedPostgres::start(settings, |_| {}).await.expect("Postgres starts");
         prepare_template(&postgres).await;
@@ -70,21 +66,21 @@ fn start_cluster() -> Cluster {
     Cluster { postgres, _runtime: runtime }
 }
 
+/// Folders of test processes that are gone. A process cannot remove its own: its server ends after it.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).expect("the temporary folder can be read").flatten()
+    {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX)).map(str::to_owned);
+        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            // Perhaps another user's, or removed by somebody else at this moment.
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
 async fn prepare_template(postgres: &EmbeddedPostgres) {
     let mut admin = PgConnection::connect(&postgres.url("postgres")).await.expect("Postgres answers");
-    let old: Vec<String> =
-        sqlx::query_scalar("select datname from pg_database where datname like 'test\\_%' or datname = $1")
-            .bind(TEMPLATE)
-            .fetch_all(&mut admin)
-            .await
-            .expect("databases can be listed");
-    for name in old {
-        let drop_it = format!("drop database {name} with (force)");
-        sqlx::query(AssertSqlSafe(drop_it))
-            .execute(&mut admin)
-            .await
-            .expect("an old database can be dropped");
-    }
     let create = format!("create database {TEMPLATE}");
     sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.expect("the template can be made");
     let options = postgres.url(TEMPLATE).parse().expect("the URL is one");

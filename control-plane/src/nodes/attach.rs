@@ -163,7 +163,8 @@ fn decide(
     if let Some(here) = here.filter(|_| is_active_here && holds_last) {
         return Ok(Decision::Repeat(here.id));
     }
-    if !session_state.takes_nodes() {
+    // A daemon that restarts in an archived session takes over a slot that is active there, and adds none.
+    if !session_state.takes_nodes() && !is_active_here {
         return Err(refusals::session_not_active(session_state.as_str()).into());
     }
     // Fails closed, and first: a floor that cannot be read admits nobody.

@@ -145,6 +145,12 @@ impl Fleet {
     pub fn raise_floor(&self, session_id: SessionId, floor: Floor) {
         let mut state = self.lock();
         let session = state.session(session_id);
+        // Two raises may come here in another order than they were committed in.
+        if let (Floor::At(held), Floor::At(raised)) = (&session.floor, &floor)
+            && raised < held
+        {
+            return;
+        }
         let former = std::mem::replace(&mut session.floor, floor);
         let turned: Vec<_> = session
             .slots

@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sqlx::PgPool;
 use tokio::time::timeout;
+use tonic::Status;
 
 use super::Error;
 use crate::leadership::{Role, Roles};
@@ -61,6 +69,16 @@ async fn active(State(probed): State<Probed>) -> impl IntoResponse {
         Role::Standby { .. } => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, format!("{}\n", role.as_str()))
+}
+
+/// What is at no path. A probe of a path that does not exist must fail, so only callers that speak gRPC get the answer
+/// of gRPC, which is a 200.
+pub(super) async fn nothing_here(headers: HeaderMap) -> Response<Body> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if content_type.starts_with("application/grpc") {
+        return Status::unimplemented("there is no such method").into_http();
+    }
+    (StatusCode::NOT_FOUND, "there is nothing at this path\n").into_response()
 }
 
 async fn render_metrics(State(probed): State<Probed>) -> impl IntoResponse {

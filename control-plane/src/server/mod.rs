@@ -115,7 +115,8 @@ pub async fn serve(
     let routes = routes(&roles, &reads, mint, &revocations, settings.cadence)?
         .add_service(health_service)
         .into_axum_router()
-        .merge(http::router(roles.clone(), reads.clone(), metrics));
+        .merge(http::router(roles.clone(), reads.clone(), metrics))
+        .fallback(http::nothing_here);
 
     let mut tasks = JoinSet::new();
     let revoked_db = reads.clone();

@@ -81,7 +81,9 @@ pub(super) async fn raise_floor(
     }
     let affected_nodes_count = i64::try_from(affected.len()).unwrap_or(i64::MAX);
     let mut affected_nodes: Vec<_> = affected.into_iter().filter(|node| node.node_id > page.after).collect();
-    let next_page_token = page.cut(&mut affected_nodes, |node| node.node_id.clone());
+    let next_page = page.cut(&mut affected_nodes, |node| node.node_id.clone());
+    // Once the floor is raised nobody is affected any more, so there is no further page to ask for.
+    let next_page_token = if validate_only { next_page } else { String::new() };
     Ok(RaiseVersionFloorResponse {
         session: Some(session.into()),
         affected_nodes_count,

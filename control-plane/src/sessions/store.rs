@@ -225,9 +225,7 @@ pub(super) async fn sessions(
 
 /// The floor of every session, for a leader that starts.
 pub async fn all_floors(db: impl PgExecutor<'_>) -> Result<Vec<(SessionId, Floor)>, Fault> {
-    let rows = sqlx::query!("select id, min_client_version from sessions where state <> 'closed'")
-        .fetch_all(db)
-        .await?;
+    let rows = sqlx::query!("select id, min_client_version from sessions").fetch_all(db).await?;
     Ok(rows
         .into_iter()
         .map(|row| (SessionId(row.id), Floor::from_stored(row.min_client_version.as_deref())))

@@ -242,6 +242,7 @@ async fn a_full_lane_refuses_beats_with_a_delay_and_keeps_the_server_small() {
     }
     let grown_kib = plane.process.memory_kib().saturating_sub(before_kib);
     assert!(grown_kib < 48 * 1024, "grown by {grown_kib} KiB while {refused} batches were refused");
+    println!("{refused} batches of 4096 beats were refused, {grown_kib} KiB grown");
 
     lock.rollback().await.expect("the lock is let go");
     let beat = async || client.beat("node-1", nodes[0].generation).await;
@@ -317,7 +318,10 @@ async fn beats_of_many_callers_are_committed_together() {
 
 #[tokio::test]
 async fn beats_touch_no_index() {
-    let (plane, client, session, mut nodes) = serving(PlaneOptions::default(), 0).await;
+    // One lane: several that never pause walk the same few pages at the same time, and a page that another lane looks
+    // at cannot be pruned.
+    let options = PlaneOptions::default().flag("--beat-lanes", "1");
+    let (plane, client, session, mut nodes) = serving(options, 0).await;
     let mut attaching = tokio::task::JoinSet::new();
     for part in 0..8 {
         let (client, session) = (client.clone(), session.clone());
@@ -334,7 +338,7 @@ async fn beats_touch_no_index() {
         .await
         .expect("Postgres counts")
     };
-    let rounds = 50;
+    let rounds = 30;
     let beats: Vec<_> = nodes.iter().map(Attached::beat).collect();
     let mut batches = Batches::open(&client).await;
     for batch_id in 0..rounds {
@@ -344,6 +348,6 @@ async fn beats_touch_no_index() {
 
     let expected = i64::try_from(beats.len() as u64 * rounds).expect("a small number");
     let (all, hot) = eventually("the updates are counted", updates, |(all, _)| *all >= expected).await;
-    assert!(hot * 100 >= all * 95, "{hot} of {all} updates were HOT");
+    assert!(hot * 100 >= all * 99, "{hot} of {all} updates were HOT");
     println!("{hot} of {all} updates were HOT");
 }

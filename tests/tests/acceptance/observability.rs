@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use contracts::wire::v1::{Beat, HeartbeatRequest, RaiseVersionFloorRequest, ReportedHealth, WatchRosterRequest};
+use contracts::wire::v1::{
+    Beat, HeartbeatRequest, RaiseVersionFloorRequest, ReportedHealth, WatchRosterRequest,
+};
 use serde_json::Value;
-use tests::{Attaching, Client, Plane, PlaneOptions, PrivatePostgres, Process, eventually, refusal, binary};
+use tests::{Attaching, Client, Plane, PlaneOptions, PrivatePostgres, Process, binary, eventually, refusal};
 
 #[tokio::test]
 async fn probes_say_live_ready_and_active() {
     let plane = Plane::start(PlaneOptions::default()).await;
-    for (path, body) in [("/health/live", "live\n"), ("/health/ready", "ready\n"), ("/health/active", "active\n")] {
+    for (path, body) in
+        [("/health/live", "live\n"), ("/health/ready", "ready\n"), ("/health/active", "active\n")]
+    {
         assert_eq!(plane.http(path).await, (200, body.to_owned()), "{path}");
     }
     assert_eq!(plane.http("/health/other").await.0, 404);
@@ -27,7 +31,10 @@ async fn without_its_database_a_server_is_live_and_not_ready_until_it_comes_back
     assert_eq!(plane.http("/health/live").await.0, 200);
     assert_eq!(plane.http("/metrics").await.0, 200);
     let refused = refusal(client.attach(&Attaching::new(&session, "laptop-1")).await);
-    assert!(["system.unavailable", "controller.standby", "controller.recovering"].contains(&&*refused.code), "{refused}");
+    assert!(
+        ["system.unavailable", "controller.standby", "controller.recovering"].contains(&&*refused.code),
+        "{refused}"
+    );
 
     let revived = postgres.revive().await;
     eventually("it is ready again", ready, |(status, _)| *status == 200).await;
@@ -55,8 +62,8 @@ fn families(metrics: &str) -> BTreeSet<String> {
     let samples = metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     samples
         .map(|sample| {
-            let (name, labels) = sample.rsplit_once(' ').unwrap().0.split_once('{').unwrap_or((sample, ""));
-            let name = name.split(' ').next().unwrap();
+            let (key, _) = sample.rsplit_once(' ').expect("a sample has a value");
+            let (name, labels) = key.split_once('{').unwrap_or((key, ""));
             let labels = labels.trim_end_matches('}').split(',').filter_map(|label| label.split_once('='));
             let labels: Vec<_> = labels.map(|(label, _)| label).filter(|label| *label != "le").collect();
             format!("{name}{{{}}}", labels.join(","))
@@ -80,7 +87,9 @@ async fn every_promised_metric_is_there_and_counts() {
     assert_eq!(metric(r#"rollcall_role{role="active"}"#).await, Some(1.0));
     assert_eq!(metric("rollcall_epoch").await, Some(1.0));
     assert_eq!(
-        metric(r#"rollcall_rpc_seconds_count{service="RuntimeNodeService",method="Heartbeat",code="Ok"}"#).await.map(|count| count >= 1.0),
+        metric(r#"rollcall_rpc_seconds_count{service="RuntimeNodeService",method="Heartbeat",code="Ok"}"#)
+            .await
+            .map(|count| count >= 1.0),
         Some(true)
     );
     // Both fall silent.
@@ -122,7 +131,11 @@ async fn an_rpc_is_measured_with_the_code_that_it_ended_with() {
     let generation = client.online(&session, "laptop-1").await;
     refusal(client.attach(&Attaching::new(&session, "")).await);
     refusal(client.declare("laptop-1", generation + 1, &["codex"]).await);
-    let lower = RaiseVersionFloorRequest { session_id: session.clone(), min_client_version: "0.9".to_owned(), ..Default::default() };
+    let lower = RaiseVersionFloorRequest {
+        session_id: session.clone(),
+        min_client_version: "0.9".to_owned(),
+        ..Default::default()
+    };
     refusal(client.sessions.clone().raise_version_floor(lower).await);
     let stranger = Client::connect(&plane.url(), "nobody").await;
     refusal(stranger.nodes.clone().heartbeat(HeartbeatRequest { beat: Some(Beat::default()) }).await);
@@ -137,7 +150,8 @@ async fn an_rpc_is_measured_with_the_code_that_it_ended_with() {
         ("RuntimeNodeService", "Heartbeat", "Unauthenticated"),
         ("RuntimeNodeService", "WatchRoster", "Cancelled"),
     ] {
-        let name = format!(r#"rollcall_rpc_seconds_count{{service="{service}",method="{method}",code="{code}"}}"#);
+        let name =
+            format!(r#"rollcall_rpc_seconds_count{{service="{service}",method="{method}",code="{code}"}}"#);
         let look = async || plane.metric(&name).await;
         eventually(&name, look, |count| *count == Some(1.0)).await;
     }
@@ -148,7 +162,7 @@ fn parsed(log: &[String]) -> Vec<Value> {
     log.iter()
         .map(|line| {
             let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-            for field in ["timestamp", "level", "message"] {
+            for field in ["timestamp", "level", "target"] {
                 assert!(line[field].is_string(), "{field} is missing: {line}");
             }
             line

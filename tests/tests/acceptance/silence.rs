@@ -37,6 +37,7 @@ async fn check_silence_was_found(plane: &Plane, node_id: &str) {
     );
     for (transition, threshold) in transitions.iter().zip([DEGRADED_AFTER, OFFLINE_AFTER]) {
         assert!(transition.silent_for > threshold, "too early: {transition:?}");
+        println!("{node_id} is {} after {:?} of {threshold:?}", transition.to, transition.silent_for);
         // An interruption of the service, as a very busy machine may cause it, stops the clock.
         if plane.database.is_service_unbroken().await {
             assert!(transition.silent_for < threshold + LAG + BUSY, "too late: {transition:?}");

@@ -1,4 +1,5 @@
-//! The services as anybody finds them: reflection, the standard health service, the token, and connections that die.
+//! The services as anybody finds them: reflection, the standard health service, the token, and connections that
+//! die.
 
 use std::{process::Command, time::Duration};
 
@@ -8,7 +9,9 @@ use contracts::{
 };
 use prost::Message;
 use prost_types::FileDescriptorProto;
-use tests::{Client, DEADLINE, Plane, PlaneOptions, Process, Proxy, Raw, eventually, framed, methods, binary};
+use tests::{
+    Client, DEADLINE, Plane, PlaneOptions, Process, Proxy, Raw, binary, eventually, framed, methods,
+};
 use tokio::{sync::mpsc, time::Instant, time::timeout};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 use tonic::{
@@ -16,7 +19,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
-    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_client::HealthClient,
 };
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
@@ -27,16 +31,17 @@ const SERVICES: [&str; 3] =
     ["rollcall.v1.NodeAdminService", "rollcall.v1.RuntimeNodeService", "rollcall.v1.SessionService"];
 
 async fn connected(plane: &Plane) -> Channel {
-    Endpoint::from_shared(plane.url()).unwrap().connect().await.unwrap()
+    let endpoint = Endpoint::from_shared(plane.url()).expect("the URL is one");
+    endpoint.connect().await.expect("the server accepts connections")
 }
 
 /// What reflection answers to one request.
 async fn reflected(plane: &Plane, request: MessageRequest) -> MessageResponse {
     let request = ServerReflectionRequest { host: String::new(), message_request: Some(request) };
     let mut client = ServerReflectionClient::new(connected(plane).await);
-    let mut answers =
-        client.server_reflection_info(tokio_stream::once(request)).await.unwrap().into_inner();
-    answers.next().await.unwrap().unwrap().message_response.expect("an answer has its message")
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await;
+    let answer = answers.expect("reflection is on").into_inner().next().await.expect("it answers");
+    answer.expect("it answers").message_response.expect("an answer has its message")
 }
 
 #[tokio::test]
@@ -50,7 +55,9 @@ async fn reflection_lists_the_services_and_describes_them() {
     }
     for service in SERVICES {
         let described = reflected(&plane, MessageRequest::FileContainingSymbol(service.to_owned())).await;
-        let MessageResponse::FileDescriptorResponse(file) = described else { panic!("no file: {described:?}") };
+        let MessageResponse::FileDescriptorResponse(file) = described else {
+            panic!("no file: {described:?}")
+        };
         let file = FileDescriptorProto::decode(file.file_descriptor_proto[0].as_slice()).unwrap();
         let name = service.strip_prefix("rollcall.v1.").unwrap();
         assert!(file.service.iter().any(|described| described.name() == name), "{service}");
@@ -83,11 +90,13 @@ async fn a_server_that_stops_says_not_serving_first_and_ends_open_calls_of_the_s
     let mut plane = Plane::start(PlaneOptions::default()).await;
     let channel = connected(&plane).await;
     let service = SERVICES[1].to_owned();
-    let mut health = HealthClient::new(channel.clone()).watch(HealthCheckRequest { service }).await.unwrap().into_inner();
+    let mut health =
+        HealthClient::new(channel.clone()).watch(HealthCheckRequest { service }).await.unwrap().into_inner();
     assert_eq!(health.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
     // A call whose caller never ends it.
     let (requests, receiver) = mpsc::channel(1);
-    let reflection = ServerReflectionClient::new(channel).server_reflection_info(ReceiverStream::new(receiver)).await;
+    let reflection =
+        ServerReflectionClient::new(channel).server_reflection_info(ReceiverStream::new(receiver)).await;
     // And one that never says what it wants.
     let idle = tokio::net::TcpStream::connect(&plane.address).await.unwrap();
 
@@ -113,7 +122,12 @@ async fn every_method_refuses_a_call_without_a_valid_token() {
             let answer = raw.call(&method.path, "application/grpc", framed(&[])).await.unwrap();
             let status = answer.status.expect("an answer has a status");
             let refused = ReceivedRefusal::from_status(&status).expect("it is a refusal of ours");
-            assert_eq!((status.code(), &*refused.code), (Code::Unauthenticated, "auth.token_invalid"), "{}", method.path);
+            assert_eq!(
+                (status.code(), &*refused.code),
+                (Code::Unauthenticated, "auth.token_invalid"),
+                "{}",
+                method.path
+            );
             assert!(answer.messages.is_empty());
             assert!(!refused.message.contains("0000"), "a token is not sent back");
         }
@@ -125,15 +139,24 @@ async fn a_method_that_does_not_exist_is_unimplemented_and_becomes_no_label() {
     let plane = Plane::start(PlaneOptions::default()).await;
     for token in [None, Some(plane.token())] {
         let raw = Raw::connect(&plane.url(), token).await;
-        for path in ["/rollcall.v1.RuntimeNodeService/Invented1", "/rollcall.v1.Invented2Service/Attach", "/invented3.v1.S/M"] {
+        for path in [
+            "/rollcall.v1.RuntimeNodeService/Invented1",
+            "/rollcall.v1.Invented2Service/Attach",
+            "/invented3.v1.S/M",
+        ] {
             let answer = raw.call(path, "application/grpc", framed(&[])).await.unwrap();
             let code = answer.status.as_ref().map(tonic::Status::code);
             assert!(matches!(code, Some(Code::Unimplemented | Code::Unauthenticated)), "{path}: {answer:?}");
         }
     }
-    let (_, metrics) = plane.http("/metrics").await;
-    assert!(metrics.contains("rollcall_rpc_seconds"));
-    assert!(!metrics.to_lowercase().contains("invented"), "whoever asks must not be able to fill the metrics");
+    plane.client().await.session().await;
+    let look = async || plane.http("/metrics").await.1;
+    let (last, metrics) = (r#"method="CreateSession""#, "the calls are measured");
+    let metrics = eventually(metrics, look, |metrics| metrics.contains(last)).await;
+    assert!(
+        !metrics.to_lowercase().contains("invented"),
+        "whoever asks must not be able to fill the metrics"
+    );
 }
 
 #[tokio::test]
@@ -156,7 +179,8 @@ async fn the_server_finds_a_dead_connection_within_ten_seconds() {
     for method in ["WatchRoster", "StreamHeartbeats"] {
         let ended = async || {
             let (_, metrics) = plane.http("/metrics").await;
-            let name = format!(r#"rollcall_rpc_seconds_count{{service="RuntimeNodeService",method="{method}""#);
+            let name =
+                format!(r#"rollcall_rpc_seconds_count{{service="RuntimeNodeService",method="{method}""#);
             metrics.lines().any(|line| line.starts_with(&name))
         };
         eventually(&format!("{method} has ended"), ended, |ended| *ended).await;
@@ -184,7 +208,10 @@ async fn a_client_finds_a_dead_connection_within_ten_seconds_and_goes_on_where_i
     // The RPC is under way once the server has written its first message.
     let reading = async || std::fs::read_to_string(format!("/proc/{}/io", watch.id())).unwrap_or_default();
     eventually("the watch has shown something", reading, |io| {
-        io.lines().any(|line| line.strip_prefix("wchar: ").is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 500)))
+        io.lines().any(|line| {
+            line.strip_prefix("wchar: ")
+                .is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 500))
+        })
     })
     .await;
 
