@@ -6,6 +6,7 @@
 mod binaries;
 mod client;
 mod daemon;
+mod keys;
 mod living;
 mod plane;
 mod postgres;
@@ -21,6 +22,7 @@ mod wait;
 pub use binaries::binary;
 pub use client::{Attaching, Client, refusal};
 pub use daemon::Daemon;
+pub use keys::{forged_token, token, token_for, user_scopes};
 pub use living::{Attached, Living};
 pub use plane::{Plane, PlaneOptions};
 pub use postgres::Database;

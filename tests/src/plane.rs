@@ -3,10 +3,15 @@
 use std::process::Command;
 
 use contracts::ParticipantId;
-use control_plane::auth::Token;
+use control_plane::auth::tokens::Scope;
 use uuid::Uuid;
 
-use crate::{Client, Database, Process, binaries::binary, wait::eventually};
+use crate::{
+    Client, Database, Process,
+    binaries::binary,
+    keys::{key_ring_file, token, user_scopes},
+    wait::eventually,
+};
 
 /// How a control plane is started.
 #[derive(Clone, Debug)]
@@ -14,17 +19,20 @@ pub struct PlaneOptions {
     listen: String,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
-    token: Token,
+    participant: ParticipantId,
+    token: String,
 }
 
 impl Default for PlaneOptions {
     /// The defaults of the product, on a free port, with a token of its own.
     fn default() -> Self {
+        let participant = ParticipantId(Uuid::now_v7());
         Self {
             listen: "127.0.0.1:0".to_owned(),
             flags: Vec::new(),
             environment: Vec::new(),
-            token: Token::mint(ParticipantId(Uuid::now_v7())),
+            participant,
+            token: token(participant, user_scopes()),
         }
     }
 }
@@ -92,7 +100,7 @@ impl Plane {
                 .args(&options.flags)
                 .envs(options.environment.iter().cloned())
                 .env("DATABASE_URL", &database.url)
-                .env("ROLLCALL_TOKEN", options.token.reveal()),
+                .env("ROLLCALL_TOKEN_KEYS", key_ring_file()),
         );
         let listening = process.logged("listening").await;
         let address = listening["address"].as_str().expect("the address is logged").to_owned();
@@ -128,7 +136,23 @@ impl Plane {
 
     /// Its token.
     pub fn token(&self) -> &str {
-        self.options.token.reveal()
+        &self.options.token
+    }
+
+    /// The participant of its token.
+    pub fn participant(&self) -> ParticipantId {
+        self.options.participant
+    }
+
+    /// A client of an admin who is nobody's member.
+    pub async fn admin(&self) -> Client {
+        Client::connect(&self.url(), &token(ParticipantId(Uuid::now_v7()), Scope::Admin)).await
+    }
+
+    /// A client of a participant who is nobody's member yet.
+    pub async fn stranger(&self) -> (ParticipantId, Client) {
+        let participant = ParticipantId(Uuid::now_v7());
+        (participant, Client::connect(&self.url(), &token(participant, user_scopes())).await)
     }
 
     /// `http://host:port`.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 const TEMPLATE: &str = "rollcall_template";
 /// Of the folder of a test process, followed by its number.
-const FOLDER_PREFIX: &str = "rollcall-tests-";
+pub(crate) const FOLDER_PREFIX: &str = "rollcall-tests-";
 
 /// A migrated database that belongs to one test; removed with the next run of the tests.
 #[derive(Clone, Debug)]

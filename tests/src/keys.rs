@@ -1,0 +1,52 @@
+//! Tokens of the tests, by one key ring of the test process.
+
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
+
+use contracts::ParticipantId;
+use control_plane::auth::{
+    now,
+    tokens::{Grant, KeyRing, KeyRingFile, RingKey, Scope, Scopes, mint},
+};
+
+use crate::postgres::FOLDER_PREFIX;
+
+struct Keys {
+    file: PathBuf,
+    ring: KeyRing,
+}
+
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let file = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}.keys.json", std::process::id()));
+    // A process of the same number may have left one.
+    drop(std::fs::remove_file(&file));
+    let ring = KeyRingFile::new(&file).create(now()).expect("a key ring can be made");
+    Keys { file, ring }
+});
+
+/// The file for `--token-keys`.
+pub(crate) fn key_ring_file() -> PathBuf {
+    KEYS.file.clone()
+}
+
+/// A token for an hour.
+pub fn token(participant: ParticipantId, scopes: impl Into<Scopes>) -> String {
+    token_for(participant, scopes, Duration::from_secs(3_600))
+}
+
+/// A token for this long.
+pub fn token_for(participant: ParticipantId, scopes: impl Into<Scopes>, lifetime: Duration) -> String {
+    let grant = Grant { participant, scopes: scopes.into(), lifetime };
+    mint(&KEYS.ring, &grant, now()).expect("a token can be made").token.reveal().to_owned()
+}
+
+/// Everything but admin.
+pub fn user_scopes() -> Scopes {
+    Scopes::from(Scope::Node).with(Scope::SessionRead).with(Scope::SessionWrite)
+}
+
+/// A token that says what a good one says, signed by a key that no server knows.
+pub fn forged_token(participant: ParticipantId) -> String {
+    let key = RingKey::generate(now()).expect("a key can be made");
+    let grant = Grant { participant, scopes: user_scopes(), lifetime: Duration::from_secs(3_600) };
+    mint(&KeyRing::new(key), &grant, now()).expect("a token can be made").token.reveal().to_owned()
+}
