@@ -365,6 +365,34 @@ impl NodeAdminService for Service {
             }],
         }))
     }
+
+    async fn detach_node(
+        &self,
+        _request: Request<v1::DetachNodeRequest>,
+    ) -> Result<Response<v1::DetachNodeResponse>, Status> {
+        Err(not_prepared())
+    }
+
+    async fn revoke_node(
+        &self,
+        _request: Request<v1::RevokeNodeRequest>,
+    ) -> Result<Response<v1::RevokeNodeResponse>, Status> {
+        Err(not_prepared())
+    }
+
+    async fn transfer_node(
+        &self,
+        _request: Request<v1::TransferNodeRequest>,
+    ) -> Result<Response<v1::TransferNodeResponse>, Status> {
+        Err(not_prepared())
+    }
+
+    async fn forget_node(
+        &self,
+        _request: Request<v1::ForgetNodeRequest>,
+    ) -> Result<Response<v1::ForgetNodeResponse>, Status> {
+        Err(not_prepared())
+    }
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
