@@ -80,3 +80,33 @@ insert into maintenance default values;
 alter table attachment_spans drop constraint attachment_spans_end_cause_known;
 alter table attachment_spans add constraint attachment_spans_end_cause_known
     check (end_cause in ('detached', 'superseded', 'session_closed', 'revoked', 'transferred'));
+
+-- A generation also rises without an attach, when a node is revoked or given away: a presence whose generation was
+-- emptied belongs to the slot that was attached last, whatever became of the node since.
+create or replace view runtime_node_slots as
+select
+    attachment.id as attachment_id,
+    attachment.session_id,
+    node.node_id,
+    node.node_key,
+    node.participant_id,
+    attachment.generation,
+    attachment.revision,
+    attachment.client_version,
+    attachment.capabilities,
+    attachment.state,
+    attachment.state_reasons,
+    attachment.attached_at,
+    session.min_client_version,
+    presence.health_state,
+    presence.health_cause,
+    presence.last_heartbeat_at
+from runtime_node_attachments attachment
+join runtime_nodes node using (node_key)
+join sessions session on session.id = attachment.session_id
+left join runtime_node_presence presence
+    on presence.node_key = node.node_key
+    and attachment.generation = coalesce(
+        presence.generation,
+        (select max(last.generation) from runtime_node_attachments last where last.node_key = node.node_key)
+    );

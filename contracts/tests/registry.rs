@@ -41,6 +41,12 @@ const REGISTRY: &[(&str, &str, i32, u16, &str)] = &[
     ("controller.recovering", "CONTROLLER_RECOVERING", 14, 503, "same_request"),
     ("system.unavailable", "SYSTEM_UNAVAILABLE", 14, 503, "same_request"),
     ("system.internal_error", "SYSTEM_INTERNAL_ERROR", 13, 500, "same_request"),
+    ("auth.token_expired", "AUTH_TOKEN_EXPIRED", 16, 401, "never"),
+    ("auth.token_revoked", "AUTH_TOKEN_REVOKED", 16, 401, "never"),
+    ("auth.insufficient_scope", "AUTH_INSUFFICIENT_SCOPE", 7, 403, "never"),
+    ("auth.token_not_found", "AUTH_TOKEN_NOT_FOUND", 5, 404, "never"),
+    ("membership.last_owner", "MEMBERSHIP_LAST_OWNER", 9, 409, "never"),
+    ("runtimenode.still_attached", "RUNTIMENODE_STILL_ATTACHED", 9, 409, "never"),
 ];
 
 /// The names that gRPC gives its status codes, by number.

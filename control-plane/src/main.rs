@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use control_plane::{cli, run};
 
 /// Rollcall: a control plane for fleets of runtime daemons
@@ -28,6 +28,8 @@ enum Command {
     Server(run::Command),
     #[command(flatten)]
     Client(cli::Command),
+    /// Print the script by which a shell completes verbs and flags
+    Completions(cli::completions::Completions),
 }
 
 #[tokio::main]
@@ -35,15 +37,16 @@ async fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Server(command) => command.run().await,
         Command::Client(command) => command.run().await,
+        Command::Completions(completions) => completions.run(&mut Arguments::command()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use super::*;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
     }
 }

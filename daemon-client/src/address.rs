@@ -20,16 +20,23 @@ pub enum AddressError {
     #[error("an address is required, such as http://127.0.0.1:7420")]
     Empty,
     /// Not a host with an optional port.
-    #[error("`{0}` is not an address: expected http://HOST:PORT")]
+    #[error("`{0}` is not an address: expected http://HOST:PORT or https://HOST:PORT")]
     Malformed(String),
-    /// Only plaintext HTTP/2 is spoken.
-    #[error("`{0}` asks for a scheme that this build does not speak: expected http://HOST:PORT")]
+    /// Only HTTP/2 is spoken, by TLS or in clear.
+    #[error(
+        "`{0}` asks for a scheme that this build does not speak: expected http://HOST:PORT or https://HOST:PORT"
+    )]
     UnsupportedScheme(String),
 }
 
 impl Address {
     pub(crate) fn uri(&self) -> Uri {
         self.0.clone()
+    }
+
+    /// Whether it is called by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.scheme_str() == Some("https")
     }
 }
 
@@ -42,12 +49,13 @@ impl FromStr for Address {
             return Err(AddressError::Empty);
         }
         let malformed = || AddressError::Malformed(text.to_owned());
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", rest),
             Some(_) => return Err(AddressError::UnsupportedScheme(text.to_owned())),
-            None => text,
+            None => ("http", text),
         };
-        let uri: Uri = format!("http://{rest}").parse().map_err(|_| malformed())?;
+        let uri: Uri = format!("{scheme}://{rest}").parse().map_err(|_| malformed())?;
         let authority = uri.authority().ok_or_else(malformed)?;
         // A user in the authority, a path or a query would be ignored in silence, so none is accepted.
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
@@ -60,14 +68,15 @@ impl FromStr for Address {
             None if authority.as_str() != authority.host() => return Err(malformed()),
             None => PORT_DEFAULT,
         };
-        format!("http://{}:{port}", authority.host()).parse().map(Self).map_err(|_| malformed())
+        format!("{scheme}://{}:{port}", authority.host()).parse().map(Self).map_err(|_| malformed())
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `Uri` would print the empty path as a slash, which nobody wrote.
-        write!(f, "http://{}", self.0.authority().map_or("", |authority| authority.as_str()))
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        write!(f, "{}://{authority}", self.0.scheme_str().unwrap_or("http"))
     }
 }
 
@@ -91,6 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_asked_for_by_the_scheme() {
+        let address: Address = "HTTPS://control.example/".parse().unwrap();
+        assert_eq!(address.to_string(), "https://control.example:7420");
+        assert!(address.is_secure());
+        assert_ne!(address, "control.example".parse().unwrap());
+        assert!(!"control.example".parse::<Address>().unwrap().is_secure());
+    }
+
+    #[test]
     fn what_would_be_ignored_is_refused() {
         for text in [
             "http://",
@@ -110,7 +128,7 @@ mod tests {
 
     #[test]
     fn other_schemes_are_refused_by_name() {
-        for text in ["https://host:7420", "unix:///run/rollcall"] {
+        for text in ["ftp://host:7420", "unix:///run/rollcall"] {
             assert!(matches!(text.parse::<Address>(), Err(AddressError::UnsupportedScheme(_))), "{text}");
         }
     }

@@ -1,18 +1,19 @@
 //! The way to an attachment.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use contracts::wire::v1;
 use tokio::{
     sync::oneshot::error::RecvError,
     time::{Instant, sleep, timeout},
 };
+use tracing::info;
 
 use crate::{
-    Attachment, Detachment, Outcome, Setback, Standing,
+    Attachment, Detachment, JoinToken, Outcome, Setback, Standing,
     detach::{self, DETACH_DEADLINE},
     line::{Answer, Client},
-    reaction::{AfterAttach, after_attach},
+    reaction::{AfterAttach, Hope, after_attach},
     run::{Call, Generation, Run},
     standing::fence_after,
 };
@@ -25,6 +26,62 @@ pub(crate) struct Attached {
 }
 
 impl Run {
+    /// Exchanges the join token for the first token, if there is one to exchange and no token yet.
+    pub(crate) async fn first_token(&mut self) -> Result<(), Outcome> {
+        let Some(join) = self.join.take() else { return Ok(()) };
+        let mut wait = Duration::ZERO;
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut self.stop => return Err(Outcome::Detached(Detachment::NotAttached)),
+                () = sleep(wait) => {}
+            }
+            if self.tokens.reread().await {
+                return Ok(());
+            }
+            let setback = match self.tokens.prepare().await {
+                Ok(()) => match self.exchange(&join).await? {
+                    Ok(()) => return Ok(()),
+                    Err(setback) => setback,
+                },
+                Err(setback) => setback,
+            };
+            // Another token would not help: it is the join token that is refused.
+            match after_attach(&setback, Hope::None) {
+                AfterAttach::Retry(retry) => {
+                    let from = self.route.current().clone();
+                    wait = self.retry_in(&from, retry);
+                    self.announcer.apply(|standing| standing.set_back(setback));
+                }
+                AfterAttach::End(outcome) => return Err(outcome),
+            }
+        }
+    }
+
+    /// One try. Its answer is awaited even when the application wants out: a join token may count once.
+    async fn exchange(&mut self, join: &JoinToken) -> Result<Result<(), Setback>, Outcome> {
+        let mut call = pin!(self.line().exchange(self.pace.deadline(), join));
+        let (answer, is_stopped) = tokio::select! {
+            biased;
+            _ = &mut self.stop => (timeout(DETACH_DEADLINE, call).await.ok(), true),
+            answer = &mut call => (Some(answer), false),
+        };
+        let mut result = Ok(());
+        if let Some(Answer { address, open, result: received }) = answer {
+            self.keep_open(&address, open);
+            match received {
+                Ok(token) => {
+                    self.tokens.obtained(token).await;
+                    self.route.reached();
+                    self.backoff.reset();
+                    info!("the join token was exchanged for a token");
+                }
+                Err(setback) => result = Err(setback),
+            }
+        }
+        if is_stopped { Err(Outcome::Detached(Detachment::NotAttached)) } else { Ok(result) }
+    }
+
     /// Attaches, after `wait`. Comes back without only at the end.
     pub(crate) async fn attach(&mut self, mut wait: Duration) -> Result<Attached, Outcome> {
         let mut first_sent_at = None;
@@ -47,7 +104,7 @@ impl Run {
                 Ok(response) => return Ok(self.take_slot(response, first_sent_at, sent_at)),
                 Err(setback) => setback,
             };
-            match after_attach(&setback) {
+            match after_attach(&setback, self.tokens.hope()) {
                 AfterAttach::Retry(retry) => {
                     wait = self.retry_in(&address, retry);
                     self.announcer.apply(|standing| standing.set_back(setback));
@@ -108,7 +165,10 @@ impl Run {
             Standing::Connecting { setback: Some(setback @ Setback::Unreachable { .. }) } => {
                 Outcome::Detached(Detachment::Unacknowledged(setback))
             }
-            Standing::Connecting { setback: Some(Setback::Refused(_)) | None }
+            Standing::Connecting {
+                setback:
+                    Some(Setback::Refused(_) | Setback::NoToken { .. } | Setback::Distrusted { .. }) | None,
+            }
             | Standing::Attached { .. }
             | Standing::Fenced { .. }
             | Standing::Ended(_) => Outcome::Detached(Detachment::NotAttached),
@@ -129,8 +189,10 @@ impl Run {
         self.keep_open(&answer.address, answer.open);
         match answer.result {
             Ok(response) => self.detach(response.generation, detach::reason(reason)).await,
-            // A refused attach took no slot.
-            Err(Setback::Refused(_)) => Outcome::Detached(Detachment::NotAttached),
+            // A refused attach took no slot, and neither did one that was not sent.
+            Err(Setback::Refused(_) | Setback::NoToken { .. } | Setback::Distrusted { .. }) => {
+                Outcome::Detached(Detachment::NotAttached)
+            }
             Err(setback @ Setback::Unreachable { .. }) => {
                 Outcome::Detached(Detachment::Unacknowledged(setback))
             }

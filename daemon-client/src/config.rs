@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use contracts::{EventEnvelopeVersion, NodeId, SessionId, capabilities::Declaration, wire::v1};
 
-use crate::{Address, AddressError, Token};
+use crate::{Address, AddressError, TokenSource, Trust};
 
 /// Most addresses that are worth configuring: one active server and its standbys.
 const ADDRESSES_MAX: usize = 32;
@@ -14,8 +14,10 @@ const ADDRESSES_MAX: usize = 32;
 pub struct Config {
     /// Servers of one control plane, tried in turn.
     pub addresses: Addresses,
-    /// Sent with each call.
-    pub token: Token,
+    /// Where the token comes from that is sent with each call.
+    pub token: TokenSource,
+    /// Whom `https://` servers are checked by.
+    pub trust: Trust,
     /// Session to attach to.
     pub session_id: SessionId,
     /// Name of the node.
@@ -62,6 +64,9 @@ pub enum AddressesError {
     /// More than anyone needs.
     #[error("at most {ADDRESSES_MAX} addresses are taken")]
     TooMany,
+    /// What one of them keeps secret, another would have sent in clear.
+    #[error("some addresses are https:// and some are not: expected all or none")]
+    Mixed,
 }
 
 impl Addresses {
@@ -107,6 +112,9 @@ impl FromStr for Addresses {
         if addresses.len() > ADDRESSES_MAX {
             return Err(AddressesError::TooMany);
         }
+        if addresses.others.iter().any(|address| address.is_secure() != addresses.first.is_secure()) {
+            return Err(AddressesError::Mixed);
+        }
         Ok(addresses)
     }
 }
@@ -129,6 +137,14 @@ mod tests {
         assert_eq!(addresses.len(), 2);
         assert_eq!(addresses.position(&"b:1".parse().unwrap()), Some(1));
         assert_eq!(addresses.position(&"c".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn a_list_is_all_tls_or_none_of_it() {
+        assert!("https://a,https://b".parse::<Addresses>().is_ok());
+        for list in ["https://a,http://b", "http://a,https://b", "https://a,b"] {
+            assert_eq!(list.parse::<Addresses>(), Err(AddressesError::Mixed), "{list}");
+        }
     }
 
     #[test]

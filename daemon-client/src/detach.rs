@@ -48,7 +48,7 @@ impl Run {
                 Ok(v1::DetachResponse {}) => break Detachment::Acknowledged,
                 Err(setback) => setback,
             };
-            match after_detach(&setback) {
+            match after_detach(&setback, self.tokens.hope()) {
                 AfterDetach::Retry(retry) => {
                     let wait = self.retry_in(&address, retry);
                     last = setback;

@@ -8,11 +8,12 @@
 //! ```no_run
 //! # async fn example(token: &str, session: &str) -> Result<(), Box<dyn std::error::Error>> {
 //! use contracts::EventEnvelopeVersion;
-//! use daemon_client::{Config, Health, Standing, Token};
+//! use daemon_client::{Config, Health, Standing, Token, Trust};
 //!
 //! let handle = daemon_client::start(Config {
 //!     addresses: "http://10.0.0.1:7420,http://10.0.0.2:7420".parse()?,
-//!     token: Token::parse(token)?,
+//!     token: Token::parse(token)?.into(),
+//!     trust: Trust::of_system(),
 //!     session_id: session.parse()?,
 //!     node_id: "laptop-1".parse()?,
 //!     client_version: EventEnvelopeVersion::current(),
@@ -31,11 +32,17 @@
 //!
 //! - Only a refusal by Rollcall ends it ([`Outcome`]). An outage, however long, does not: the attachment's generation
 //!   stays valid, and the node beats on when the service returns, within one cadence, without a new attach.
+//! - The token is renewed before it ends, and the new one counts from the next call on. One that comes from a file
+//!   ([`TokenSource::File`]) is read again when the file changes; when it was refused, the node waits for another one
+//!   there, and says so by its [`Setback`].
+//! - A server of an `https://` address is checked, and nothing leads from there to an address in clear: not a server
+//!   that names one, nor a list of both kinds.
 //! - Two daemons with one node id do not fight: the older one ends as [`Outcome::Superseded`] and never attaches again.
 //! - One task does all the work, and its death is an outcome. Every call has a deadline, every queue a bound.
 //!
-//! Deliberately absent: many nodes over one stream, which is for relays, and any clock but the monotonic one. That
-//! clock stands still while a machine is suspended; a node that wakes up learns from its next beat what happened.
+//! Deliberately absent: many nodes over one stream, which is for relays, and any clock but the monotonic one for
+//! what concerns the attachment (the wall clock only tells how old a token from a file is). That clock stands still
+//! while a machine is suspended; a node that wakes up learns from its next beat what happened.
 
 mod address;
 mod announce;
@@ -57,11 +64,13 @@ mod stay;
 mod token;
 mod update;
 
+pub use client_tls::{Distrust, Trust};
+
 pub use address::{Address, AddressError};
 pub use config::{Addresses, AddressesError, Config, Health};
 pub use handle::{Handle, start};
 pub use outcome::{Detachment, Outcome};
 pub use setback::Setback;
 pub use standing::{Attachment, Standing};
-pub use token::{Token, TokenError};
+pub use token::{JoinToken, Token, TokenError, TokenSource};
 pub use update::{HealthReport, Update, UpdateError, Updated};

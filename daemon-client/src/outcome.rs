@@ -19,7 +19,7 @@ pub enum Outcome {
     SessionNotActive(ReceivedRefusal),
     /// The session or node does not exist, or is not the caller's to use.
     PermissionDenied(ReceivedRefusal),
-    /// The token is not valid, or not any more.
+    /// The token, or the join token, is not valid, or not any more, and no file may bring another one.
     TokenInvalid(ReceivedRefusal),
     /// Only a newer client can attach.
     UpgradeRequired(ReceivedRefusal),
@@ -48,7 +48,9 @@ impl Outcome {
             Some(Code::RuntimeNodeAttachRevoked) => Self::Revoked(refusal),
             Some(Code::SessionNotActive) => Self::SessionNotActive(refusal),
             Some(Code::RuntimeNodePermissionDenied) => Self::PermissionDenied(refusal),
-            Some(Code::AuthTokenInvalid) => Self::TokenInvalid(refusal),
+            Some(Code::AuthTokenInvalid | Code::AuthTokenExpired | Code::AuthTokenRevoked) => {
+                Self::TokenInvalid(refusal)
+            }
             // A code that needs no outcome of its own, or that this build does not know, is told by its refusal: the
             // registry only grows.
             Some(_) | None => Self::Refused(refusal),

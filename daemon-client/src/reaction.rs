@@ -12,6 +12,15 @@ use crate::{Address, Outcome, Setback};
 /// Name of the fact in which a server that is not the active one names it.
 const ACTIVE_ADDRESS: &str = "active_address";
 
+/// Whether a call may yet succeed whose token was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hope {
+    /// There is no other token, and none will come.
+    None,
+    /// There is another one already, or somebody may bring one.
+    AnotherToken,
+}
+
 /// How to repeat a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Retry {
@@ -58,9 +67,10 @@ pub(crate) enum AfterDetach {
     GiveUp,
 }
 
-pub(crate) fn after_attach(setback: &Setback) -> AfterAttach {
+pub(crate) fn after_attach(setback: &Setback, hope: Hope) -> AfterAttach {
     let refusal = match setback {
-        Setback::Unreachable { .. } => return AfterAttach::Retry(NEXT),
+        Setback::Distrusted { .. } | Setback::Unreachable { .. } => return AfterAttach::Retry(NEXT),
+        Setback::NoToken { .. } => return AfterAttach::Retry(AGAIN),
         Setback::Refused(refusal) => refusal,
     };
     match refusal.advice {
@@ -68,13 +78,17 @@ pub(crate) fn after_attach(setback: &Setback) -> AfterAttach {
         RetryAdvice::SameRequest | RetryAdvice::AfterReattach => AfterAttach::Retry(here(refusal)),
         RetryAdvice::Elsewhere => AfterAttach::Retry(elsewhere(refusal)),
         RetryAdvice::AfterUpgrade => AfterAttach::End(Outcome::UpgradeRequired(refusal.clone())),
-        RetryAdvice::Never => AfterAttach::End(Outcome::of_final_refusal(refusal.clone())),
+        RetryAdvice::Never => match (Outcome::of_final_refusal(refusal.clone()), hope) {
+            (Outcome::TokenInvalid(_), Hope::AnotherToken) => AfterAttach::Retry(here(refusal)),
+            (outcome, _) => AfterAttach::End(outcome),
+        },
     }
 }
 
-pub(crate) fn after_beat(setback: &Setback) -> AfterBeat {
+pub(crate) fn after_beat(setback: &Setback, hope: Hope) -> AfterBeat {
     let refusal = match setback {
-        Setback::Unreachable { .. } => return AfterBeat::Retry(NEXT),
+        Setback::Distrusted { .. } | Setback::Unreachable { .. } => return AfterBeat::Retry(NEXT),
+        Setback::NoToken { .. } => return AfterBeat::Retry(AGAIN),
         Setback::Refused(refusal) => refusal,
     };
     match refusal.advice {
@@ -82,13 +96,17 @@ pub(crate) fn after_beat(setback: &Setback) -> AfterBeat {
         RetryAdvice::SameRequest | RetryAdvice::AfterUpgrade => AfterBeat::Retry(here(refusal)),
         RetryAdvice::Elsewhere => AfterBeat::Retry(elsewhere(refusal)),
         RetryAdvice::AfterReattach => AfterBeat::Reattach { advised: refusal.retry_delay },
-        RetryAdvice::Never => AfterBeat::End(Outcome::of_final_refusal(refusal.clone())),
+        RetryAdvice::Never => match (Outcome::of_final_refusal(refusal.clone()), hope) {
+            (Outcome::TokenInvalid(_), Hope::AnotherToken) => AfterBeat::Retry(here(refusal)),
+            (outcome, _) => AfterBeat::End(outcome),
+        },
     }
 }
 
-pub(crate) fn after_update(setback: &Setback) -> AfterUpdate {
+pub(crate) fn after_update(setback: &Setback, hope: Hope) -> AfterUpdate {
     let refusal = match setback {
-        Setback::Unreachable { .. } => return AfterUpdate::Retry(NEXT),
+        Setback::Distrusted { .. } | Setback::Unreachable { .. } => return AfterUpdate::Retry(NEXT),
+        Setback::NoToken { .. } => return AfterUpdate::Retry(AGAIN),
         Setback::Refused(refusal) => refusal,
     };
     match refusal.advice {
@@ -97,6 +115,7 @@ pub(crate) fn after_update(setback: &Setback) -> AfterUpdate {
         RetryAdvice::AfterReattach => AfterUpdate::Reattach { advised: refusal.retry_delay },
         RetryAdvice::AfterUpgrade => AfterUpdate::ReportFloor(refusal.clone()),
         RetryAdvice::Never => match Outcome::of_final_refusal(refusal.clone()) {
+            Outcome::TokenInvalid(_) if hope == Hope::AnotherToken => AfterUpdate::Retry(here(refusal)),
             // These are about the node whatever it asks for.
             outcome @ (Outcome::Superseded(_) | Outcome::Revoked(_) | Outcome::TokenInvalid(_)) => {
                 AfterUpdate::End(outcome)
@@ -112,18 +131,24 @@ pub(crate) fn after_update(setback: &Setback) -> AfterUpdate {
     }
 }
 
-pub(crate) fn after_detach(setback: &Setback) -> AfterDetach {
+pub(crate) fn after_detach(setback: &Setback, hope: Hope) -> AfterDetach {
     let refusal = match setback {
-        Setback::Unreachable { .. } => return AfterDetach::Retry(NEXT),
+        Setback::Distrusted { .. } | Setback::Unreachable { .. } => return AfterDetach::Retry(NEXT),
+        Setback::NoToken { .. } => return AfterDetach::Retry(AGAIN),
         Setback::Refused(refusal) => refusal,
     };
     match refusal.advice {
         RetryAdvice::SameRequest => AfterDetach::Retry(here(refusal)),
         RetryAdvice::Elsewhere => AfterDetach::Retry(elsewhere(refusal)),
-        RetryAdvice::AfterReattach | RetryAdvice::AfterUpgrade | RetryAdvice::Never => AfterDetach::GiveUp,
+        RetryAdvice::Never => match (Outcome::of_final_refusal(refusal.clone()), hope) {
+            (Outcome::TokenInvalid(_), Hope::AnotherToken) => AfterDetach::Retry(here(refusal)),
+            _ => AfterDetach::GiveUp,
+        },
+        RetryAdvice::AfterReattach | RetryAdvice::AfterUpgrade => AfterDetach::GiveUp,
     }
 }
 
+const AGAIN: Retry = Retry::Here { advised: None };
 const NEXT: Retry = Retry::Elsewhere { named: None, advised: None };
 
 fn here(refusal: &ReceivedRefusal) -> Retry {
@@ -170,10 +195,38 @@ mod tests {
     #[test]
     fn what_is_not_a_refusal_is_repeated_elsewhere_by_every_verb() {
         let setback = Setback::Unreachable { address: "a".parse().unwrap(), reason: "gone".to_owned() };
-        assert_eq!(after_attach(&setback), AfterAttach::Retry(NEXT));
-        assert_eq!(after_beat(&setback), AfterBeat::Retry(NEXT));
-        assert_eq!(after_update(&setback), AfterUpdate::Retry(NEXT));
-        assert_eq!(after_detach(&setback), AfterDetach::Retry(NEXT));
+        assert_eq!(after_attach(&setback, Hope::None), AfterAttach::Retry(NEXT));
+        assert_eq!(after_beat(&setback, Hope::None), AfterBeat::Retry(NEXT));
+        assert_eq!(after_update(&setback, Hope::None), AfterUpdate::Retry(NEXT));
+        assert_eq!(after_detach(&setback, Hope::None), AfterDetach::Retry(NEXT));
+    }
+
+    #[test]
+    fn a_server_that_is_not_trusted_is_left_for_the_next() {
+        let setback = Setback::Distrusted {
+            address: "https://a".parse().unwrap(),
+            distrust: client_tls::Distrust::UnknownIssuer,
+        };
+        assert_eq!(after_attach(&setback, Hope::None), AfterAttach::Retry(NEXT));
+        assert_eq!(after_beat(&setback, Hope::None), AfterBeat::Retry(NEXT));
+    }
+
+    #[test]
+    fn a_refused_token_is_waited_for_while_another_may_come() {
+        let hope = Hope::AnotherToken;
+        for code in [Code::AuthTokenInvalid, Code::AuthTokenExpired, Code::AuthTokenRevoked] {
+            let setback = registered(code);
+            let again = Retry::Here { advised: ADVISED };
+            assert_eq!(after_attach(&setback, hope), AfterAttach::Retry(again.clone()));
+            assert_eq!(after_beat(&setback, hope), AfterBeat::Retry(again.clone()));
+            assert_eq!(after_update(&setback, hope), AfterUpdate::Retry(again.clone()));
+            assert_eq!(after_detach(&setback, hope), AfterDetach::Retry(again));
+        }
+        let setback = registered(Code::RuntimeNodeAttachRevoked);
+        assert!(matches!(after_beat(&setback, hope), AfterBeat::End(Outcome::Revoked(_))));
+        let setback = Setback::NoToken { reason: "none".to_owned() };
+        assert_eq!(after_attach(&setback, hope), AfterAttach::Retry(AGAIN));
+        assert_eq!(after_detach(&setback, hope), AfterDetach::Retry(AGAIN));
     }
 
     #[test]
@@ -184,59 +237,64 @@ mod tests {
         let ended = |advice| Outcome::Refused(refusal(code, advice));
 
         let setback = refused(code, RetryAdvice::SameRequest);
-        assert_eq!(after_attach(&setback), AfterAttach::Retry(here.clone()));
-        assert_eq!(after_beat(&setback), AfterBeat::Retry(here.clone()));
-        assert_eq!(after_update(&setback), AfterUpdate::Retry(here.clone()));
-        assert_eq!(after_detach(&setback), AfterDetach::Retry(here.clone()));
+        assert_eq!(after_attach(&setback, Hope::None), AfterAttach::Retry(here.clone()));
+        assert_eq!(after_beat(&setback, Hope::None), AfterBeat::Retry(here.clone()));
+        assert_eq!(after_update(&setback, Hope::None), AfterUpdate::Retry(here.clone()));
+        assert_eq!(after_detach(&setback, Hope::None), AfterDetach::Retry(here.clone()));
 
         let setback = refused(code, RetryAdvice::Elsewhere);
-        assert_eq!(after_attach(&setback), AfterAttach::Retry(elsewhere.clone()));
-        assert_eq!(after_beat(&setback), AfterBeat::Retry(elsewhere.clone()));
-        assert_eq!(after_update(&setback), AfterUpdate::Retry(elsewhere.clone()));
-        assert_eq!(after_detach(&setback), AfterDetach::Retry(elsewhere));
+        assert_eq!(after_attach(&setback, Hope::None), AfterAttach::Retry(elsewhere.clone()));
+        assert_eq!(after_beat(&setback, Hope::None), AfterBeat::Retry(elsewhere.clone()));
+        assert_eq!(after_update(&setback, Hope::None), AfterUpdate::Retry(elsewhere.clone()));
+        assert_eq!(after_detach(&setback, Hope::None), AfterDetach::Retry(elsewhere));
 
         let setback = refused(code, RetryAdvice::AfterReattach);
-        assert_eq!(after_attach(&setback), AfterAttach::Retry(here.clone()));
-        assert_eq!(after_beat(&setback), AfterBeat::Reattach { advised: ADVISED });
-        assert_eq!(after_update(&setback), AfterUpdate::Reattach { advised: ADVISED });
-        assert_eq!(after_detach(&setback), AfterDetach::GiveUp);
+        assert_eq!(after_attach(&setback, Hope::None), AfterAttach::Retry(here.clone()));
+        assert_eq!(after_beat(&setback, Hope::None), AfterBeat::Reattach { advised: ADVISED });
+        assert_eq!(after_update(&setback, Hope::None), AfterUpdate::Reattach { advised: ADVISED });
+        assert_eq!(after_detach(&setback, Hope::None), AfterDetach::GiveUp);
 
         let advice = RetryAdvice::AfterUpgrade;
         let setback = refused(code, advice);
-        assert_eq!(after_attach(&setback), AfterAttach::End(Outcome::UpgradeRequired(refusal(code, advice))));
-        assert_eq!(after_beat(&setback), AfterBeat::Retry(here));
-        assert_eq!(after_update(&setback), AfterUpdate::ReportFloor(refusal(code, advice)));
-        assert_eq!(after_detach(&setback), AfterDetach::GiveUp);
+        assert_eq!(
+            after_attach(&setback, Hope::None),
+            AfterAttach::End(Outcome::UpgradeRequired(refusal(code, advice)))
+        );
+        assert_eq!(after_beat(&setback, Hope::None), AfterBeat::Retry(here));
+        assert_eq!(after_update(&setback, Hope::None), AfterUpdate::ReportFloor(refusal(code, advice)));
+        assert_eq!(after_detach(&setback, Hope::None), AfterDetach::GiveUp);
 
         let advice = RetryAdvice::Never;
         let setback = refused(code, advice);
-        assert_eq!(after_attach(&setback), AfterAttach::End(ended(advice)));
-        assert_eq!(after_beat(&setback), AfterBeat::End(ended(advice)));
-        assert_eq!(after_update(&setback), AfterUpdate::Report(refusal(code, advice)));
-        assert_eq!(after_detach(&setback), AfterDetach::GiveUp);
+        assert_eq!(after_attach(&setback, Hope::None), AfterAttach::End(ended(advice)));
+        assert_eq!(after_beat(&setback, Hope::None), AfterBeat::End(ended(advice)));
+        assert_eq!(after_update(&setback, Hope::None), AfterUpdate::Report(refusal(code, advice)));
+        assert_eq!(after_detach(&setback, Hope::None), AfterDetach::GiveUp);
     }
 
     #[test]
     fn final_refusals_with_an_outcome_of_their_own_end_with_it() {
         type Variant = fn(ReceivedRefusal) -> Outcome;
-        let own: [(Code, Variant, bool); 5] = [
+        let own: [(Code, Variant, bool); 7] = [
             (Code::RuntimeNodeGenerationSuperseded, Outcome::Superseded, true),
             (Code::RuntimeNodeAttachRevoked, Outcome::Revoked, true),
             (Code::AuthTokenInvalid, Outcome::TokenInvalid, true),
+            (Code::AuthTokenExpired, Outcome::TokenInvalid, true),
+            (Code::AuthTokenRevoked, Outcome::TokenInvalid, true),
             (Code::SessionNotActive, Outcome::SessionNotActive, false),
             (Code::RuntimeNodePermissionDenied, Outcome::PermissionDenied, false),
         ];
         for (code, outcome, ends_by_update) in own {
             let setback = registered(code);
             let refusal = refusal(code.entry().code, code.entry().retry);
-            assert_eq!(after_attach(&setback), AfterAttach::End(outcome(refusal.clone())));
-            assert_eq!(after_beat(&setback), AfterBeat::End(outcome(refusal.clone())));
+            assert_eq!(after_attach(&setback, Hope::None), AfterAttach::End(outcome(refusal.clone())));
+            assert_eq!(after_beat(&setback, Hope::None), AfterBeat::End(outcome(refusal.clone())));
             let expected = if ends_by_update {
                 AfterUpdate::End(outcome(refusal.clone()))
             } else {
                 AfterUpdate::Report(refusal)
             };
-            assert_eq!(after_update(&setback), expected);
+            assert_eq!(after_update(&setback, Hope::None), expected);
         }
     }
 
@@ -244,14 +302,14 @@ mod tests {
     fn a_conflict_and_our_own_fault_are_waited_out() {
         for code in [Code::RuntimeNodeAttachConflict, Code::SystemInternalError, Code::ControllerRecovering] {
             let retry = AfterAttach::Retry(Retry::Here { advised: ADVISED });
-            assert_eq!(after_attach(&registered(code)), retry, "{code}");
+            assert_eq!(after_attach(&registered(code), Hope::None), retry, "{code}");
         }
     }
 
     #[test]
     fn the_floor_is_reported_and_ends_nothing() {
         let setback = registered(Code::VersionFloorExceeded);
-        assert!(matches!(after_update(&setback), AfterUpdate::ReportFloor(_)));
+        assert!(matches!(after_update(&setback, Hope::None), AfterUpdate::ReportFloor(_)));
     }
 
     #[test]
@@ -261,7 +319,7 @@ mod tests {
             refusal.facts.insert(ACTIVE_ADDRESS.to_owned(), fact.to_owned());
             let retry =
                 Retry::Elsewhere { named: named.map(|address| address.parse().unwrap()), advised: ADVISED };
-            assert_eq!(after_beat(&Setback::Refused(refusal)), AfterBeat::Retry(retry), "{fact}");
+            assert_eq!(after_beat(&Setback::Refused(refusal), Hope::None), AfterBeat::Retry(retry), "{fact}");
         }
     }
 }

@@ -34,6 +34,12 @@ impl Route {
         self.named.as_ref().unwrap_or_else(|| self.configured.get(self.position))
     }
 
+    /// Whether an address that a server named may be called. What goes by TLS stays there: whoever answers for one
+    /// server must not be able to have the token sent in clear to another.
+    pub(crate) fn may_follow(&self, named: &Address) -> bool {
+        named.is_secure() || !self.current().is_secure()
+    }
+
     /// The current address works.
     pub(crate) fn reached(&mut self) {
         self.tried = 0;
@@ -127,6 +133,15 @@ mod tests {
         let mut route = route("a,b");
         route.move_on(Some(address("a")));
         assert_eq!(*route.current(), address("b"));
+    }
+
+    #[test]
+    fn nothing_leads_from_tls_into_the_clear() {
+        let secure = route("https://a,https://b");
+        assert!(secure.may_follow(&address("https://c")));
+        assert!(!secure.may_follow(&address("http://a")) && !secure.may_follow(&address("c")));
+        assert!(route("a").may_follow(&address("https://c")));
+        assert!(route("a").may_follow(&address("c")));
     }
 
     #[test]

@@ -4,17 +4,19 @@ use std::{pin::Pin, time::Duration};
 
 use contracts::InstanceId;
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    Address, Config, Outcome,
+    Address, Config, JoinToken, Outcome,
     announce::Announcer,
     backoff::Backoff,
-    line::{Answer, Client, Line},
+    line::{Answer, Line, Open},
     pace::Pace,
     reaction::Retry,
     route::{Hop, Route},
+    token::{Tokens, keep},
     update::{Update, UpdateError, Updated},
 };
 
@@ -35,7 +37,11 @@ pub(crate) struct Run {
     /// This run of the daemon. A repeated attach of one instance is answered alike.
     pub(crate) instance_id: InstanceId,
     pub(crate) route: Route,
-    pub(crate) open: Option<Client>,
+    /// The connection in use. The token is renewed over it.
+    pub(crate) open: watch::Sender<Option<Open>>,
+    pub(crate) tokens: Tokens,
+    /// Exchanged for the first token.
+    pub(crate) join: Option<JoinToken>,
     pub(crate) pace: Pace,
     /// Reset by an acknowledged beat alone: an attach whose first beat is refused is not all well.
     pub(crate) backoff: Backoff,
@@ -67,11 +73,14 @@ impl Run {
         requests: mpsc::Receiver<Request>,
         stop: oneshot::Receiver<String>,
     ) -> Self {
+        let (tokens, join) = Tokens::new(config.token.clone());
         Self {
             instance_id: InstanceId(Uuid::new_v4()),
             route: Route::new(config.addresses.clone()),
             config,
-            open: None,
+            open: watch::Sender::new(None),
+            tokens,
+            join,
             pace: Pace::default(),
             backoff: Backoff::default(),
             rng: StdRng::from_os_rng(),
@@ -83,13 +92,21 @@ impl Run {
     }
 
     pub(crate) async fn run(mut self) {
-        let outcome = self.until_the_end().await;
+        let keeping = keep(self.tokens.clone(), self.open.subscribe());
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.until_the_end() => outcome,
+            never = keeping => match never {},
+        };
         // Refuse what still comes before the outcome is told, so that nobody waits for an answer.
         self.requests.close();
         self.announcer.apply(|standing| standing.ended(outcome));
     }
 
     async fn until_the_end(&mut self) -> Outcome {
+        if let Err(outcome) = self.first_token().await {
+            return outcome;
+        }
         let mut wait = Duration::ZERO;
         loop {
             let attached = match self.attach(wait).await {
@@ -108,15 +125,27 @@ impl Run {
     pub(crate) fn line(&self) -> Line {
         Line {
             address: self.route.current().clone(),
-            token: self.config.token.clone(),
-            open: self.open.clone(),
+            tokens: self.tokens.clone(),
+            trust: self.config.trust.clone(),
+            open: self.open.borrow().clone(),
         }
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.borrow().is_some()
+    }
+
     /// Keeps the connection of an answer, unless the client has moved on to another address since.
-    pub(crate) fn keep_open(&mut self, address: &Address, open: Option<Client>) {
+    pub(crate) fn keep_open(&mut self, address: &Address, open: Option<Open>) {
         if address == self.route.current() {
-            self.open = open;
+            self.open.send_if_modified(|before| {
+                let is_news = match (&*before, &open) {
+                    (Some(_), Some(open)) => !open.is_to(address),
+                    (before, open) => before.is_some() != open.is_some(),
+                };
+                *before = open;
+                is_news
+            });
         }
     }
 
@@ -130,12 +159,24 @@ impl Run {
                 self.backoff.hop(cap, advised, &mut self.rng)
             }
             Retry::Elsewhere { named, advised } => {
-                self.open = None;
+                self.open.send_replace(None);
+                let named = self.followable(named);
                 match self.route.move_on(named) {
                     Hop::WithinRound => self.backoff.hop(cap, advised, &mut self.rng),
                     Hop::RoundOver => self.backoff.next(cap, advised, &mut self.rng),
                 }
             }
         }
+    }
+
+    /// The address that a server named, unless it would lead from TLS into the clear.
+    fn followable(&self, named: Option<Address>) -> Option<Address> {
+        named.filter(|named| {
+            let is_followable = self.route.may_follow(named);
+            if !is_followable {
+                warn!(%named, "a server named an address in clear, which is not followed from one with TLS");
+            }
+            is_followable
+        })
     }
 }

@@ -2,10 +2,11 @@
 
 use std::{error::Error, fmt, time::Duration};
 
+use client_tls::Distrust;
 use contracts::refusal::ReceivedRefusal;
 use tonic::Status;
 
-use crate::Address;
+use crate::{Address, TokenError};
 
 /// Characters of a reason that is shown. A proxy may answer with a whole page.
 const REASON_CHARS_MAX: usize = 200;
@@ -15,6 +16,18 @@ const REASON_CHARS_MAX: usize = 200;
 pub enum Setback {
     /// Rollcall said no.
     Refused(ReceivedRefusal),
+    /// There is no token to call with, so nothing was sent.
+    NoToken {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The server could not show that it is the right one, so nothing was sent to it.
+    Distrusted {
+        /// Where the call was to go.
+        address: Address,
+        /// What is wrong with it.
+        distrust: Distrust,
+    },
     /// Nobody said anything that Rollcall means: no connection, no answer in time, or an answer of something between.
     /// It says nothing about the node.
     Unreachable {
@@ -29,12 +42,37 @@ impl Setback {
     pub(crate) fn from_status(address: &Address, status: &Status) -> Self {
         match ReceivedRefusal::from_status(status) {
             Some(refusal) => Self::Refused(refusal),
-            None => Self::unreachable(address, chain(status)),
+            None => Self::from_error(address, status),
         }
     }
 
     pub(crate) fn from_transport(address: &Address, error: &tonic::transport::Error) -> Self {
+        Self::from_error(address, error)
+    }
+
+    /// The client itself could not be set up for TLS.
+    pub(crate) fn from_tls(address: &Address, error: &client_tls::Error) -> Self {
         Self::unreachable(address, chain(error))
+    }
+
+    /// An answer that should have brought a token.
+    pub(crate) fn no_token(address: &Address, error: TokenError) -> Self {
+        Self::unreachable(address, format!("the answer brought no token: {error}"))
+    }
+
+    fn from_error(address: &Address, error: &(dyn Error + 'static)) -> Self {
+        match Distrust::of(error) {
+            Some(distrust) => Self::Distrusted { address: address.clone(), distrust },
+            None => Self::unreachable(address, chain(error)),
+        }
+    }
+
+    /// The wait that the server asked for.
+    pub(crate) fn advised(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_delay,
+            Self::NoToken { .. } | Self::Distrusted { .. } | Self::Unreachable { .. } => None,
+        }
     }
 
     pub(crate) fn no_answer(address: &Address, deadline: Duration) -> Self {
@@ -53,9 +91,14 @@ impl Setback {
         match (self, other) {
             (Self::Refused(one), Self::Refused(other)) => one.code == other.code,
             (Self::Unreachable { .. }, Self::Unreachable { .. }) => true,
-            (Self::Refused(_), Self::Unreachable { .. }) | (Self::Unreachable { .. }, Self::Refused(_)) => {
-                false
+            (Self::Distrusted { distrust: one, .. }, Self::Distrusted { distrust: other, .. }) => {
+                one == other
             }
+            (Self::NoToken { reason: one }, Self::NoToken { reason: other }) => one == other,
+            (
+                Self::Refused(_) | Self::NoToken { .. } | Self::Distrusted { .. } | Self::Unreachable { .. },
+                _,
+            ) => false,
         }
     }
 }
@@ -64,6 +107,8 @@ impl fmt::Display for Setback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::NoToken { reason } => f.write_str(reason),
+            Self::Distrusted { address, distrust } => write!(f, "{address} is not trusted: {distrust}"),
             Self::Unreachable { address, reason } => write!(f, "{address}: {reason}"),
         }
     }

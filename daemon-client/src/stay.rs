@@ -90,7 +90,7 @@ impl Run {
     async fn next(&mut self, agenda: &mut Agenda) -> Happening {
         let fence_at = self.announcer.standing().fence_at();
         // An update goes over a connection that beats have opened: without one it would only fail beside them.
-        let is_update_waiting = self.request.is_some() && agenda.update.is_none() && self.open.is_some();
+        let is_update_waiting = self.request.is_some() && agenda.update.is_none() && self.is_open();
         let takes_requests = self.request.is_none() && agenda.update.is_none();
         tokio::select! {
             biased;
@@ -133,7 +133,7 @@ impl Run {
             }
             Err(setback) => setback,
         };
-        match after_beat(&setback) {
+        match after_beat(&setback, self.tokens.hope()) {
             AfterBeat::Retry(retry) => {
                 agenda.beat_at = Instant::now() + self.retry_in(&address, retry);
                 self.announcer.apply(|standing| standing.set_back(setback));
@@ -206,11 +206,11 @@ impl Run {
             }
             Err(setback) => setback,
         };
-        match after_update(&setback) {
+        match after_update(&setback, self.tokens.hope()) {
             AfterUpdate::Retry(retry) => {
                 agenda.update_at = Instant::now() + self.retry_in(&address, retry);
                 // The beat is what opens the next connection, so it comes no later than the update would.
-                if self.open.is_none() {
+                if !self.is_open() {
                     agenda.beat_at = agenda.beat_at.min(agenda.update_at);
                 }
                 self.announcer.apply(|standing| standing.set_back(setback));

@@ -1,13 +1,18 @@
 //! A client that speaks the protocol as it is, without the comforts of the daemon's library.
 
 use contracts::{
+    ParticipantId,
     refusal::ReceivedRefusal,
     wire::v1::{
-        AttachRequest, AttachResponse, Beat, BeatAck, Capability, CreateSessionRequest, Declaration,
-        DetachRequest, GetRosterRequest, HeartbeatRequest, ReportedHealth, RuntimeNode,
-        UpdateCapabilitiesRequest, UpdateCapabilitiesResponse,
-        node_admin_service_client::NodeAdminServiceClient,
+        AttachRequest, AttachResponse, AuditEntry, Beat, BeatAck, Capability, CreateSessionRequest,
+        Declaration, DetachNodeRequest, DetachRequest, GetRosterRequest, HeartbeatRequest,
+        ListAuditEntriesRequest, ListMembersRequest, Member, MemberRole, MemberState, RemoveMemberRequest,
+        ReportedHealth, RevokeNodeRequest, RuntimeNode, SetMemberRequest, UpdateCapabilitiesRequest,
+        UpdateCapabilitiesResponse, audit_service_client::AuditServiceClient,
+        membership_service_client::MembershipServiceClient,
+        node_admin_service_client::NodeAdminServiceClient, revoke_node_request::Scope,
         runtime_node_service_client::RuntimeNodeServiceClient, session_service_client::SessionServiceClient,
+        token_service_client::TokenServiceClient,
     },
 };
 use tonic::{
@@ -31,7 +36,7 @@ impl Interceptor for Bearer {
 
 type Authenticated = InterceptedService<Channel, Bearer>;
 
-/// The three services over one connection.
+/// All services over one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// `RuntimeNodeService`.
@@ -40,6 +45,12 @@ pub struct Client {
     pub sessions: SessionServiceClient<Authenticated>,
     /// `NodeAdminService`.
     pub admin: NodeAdminServiceClient<Authenticated>,
+    /// `MembershipService`.
+    pub members: MembershipServiceClient<Authenticated>,
+    /// `TokenService`.
+    pub tokens: TokenServiceClient<Authenticated>,
+    /// `AuditService`.
+    pub audit: AuditServiceClient<Authenticated>,
 }
 
 /// An attach, with a healthy daemon of version 1.0 that declares nothing as its default.
@@ -88,7 +99,10 @@ impl Client {
         Self {
             nodes: RuntimeNodeServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             sessions: SessionServiceClient::with_interceptor(channel.clone(), bearer.clone()),
-            admin: NodeAdminServiceClient::with_interceptor(channel, bearer),
+            admin: NodeAdminServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            members: MembershipServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            audit: AuditServiceClient::with_interceptor(channel, bearer),
         }
     }
 
@@ -176,6 +190,80 @@ impl Client {
     pub async fn node(&self, session_id: &str, node_id: &str) -> RuntimeNode {
         let roster = self.roster(session_id).await;
         roster.into_iter().find(|node| node.node_id == node_id).expect("the node is in the roster")
+    }
+}
+
+/// What owners and admins do.
+impl Client {
+    /// Makes or changes a membership.
+    pub async fn set_member(
+        &self,
+        session_id: &str,
+        participant: ParticipantId,
+        role: MemberRole,
+        state: MemberState,
+    ) -> Result<Member, Status> {
+        let request = SetMemberRequest {
+            session_id: session_id.to_owned(),
+            participant_id: participant.to_string(),
+            role: role.into(),
+            state: state.into(),
+            ..SetMemberRequest::default()
+        };
+        let answer = self.members.clone().set_member(request).await?;
+        Ok(answer.into_inner().member.expect("an answer has its member"))
+    }
+
+    /// Makes somebody an active member, which must succeed.
+    pub async fn welcome(&self, session_id: &str, participant: ParticipantId, role: MemberRole) {
+        let set = self.set_member(session_id, participant, role, MemberState::Active).await;
+        set.expect("a member can be made");
+    }
+
+    /// Ends a membership.
+    pub async fn remove_member(&self, session_id: &str, participant: ParticipantId) -> Result<(), Status> {
+        let request = RemoveMemberRequest {
+            session_id: session_id.to_owned(),
+            participant_id: participant.to_string(),
+            ..RemoveMemberRequest::default()
+        };
+        self.members.clone().remove_member(request).await.map(drop)
+    }
+
+    /// The first page of a session's members.
+    pub async fn members_of(&self, session_id: &str) -> Result<Vec<Member>, Status> {
+        let request = ListMembersRequest { session_id: session_id.to_owned(), ..Default::default() };
+        Ok(self.members.clone().list_members(request).await?.into_inner().members)
+    }
+
+    /// Takes somebody's node out of its slot.
+    pub async fn detach_node(&self, node_id: &str) -> Result<RuntimeNode, Status> {
+        let request = DetachNodeRequest { node_id: node_id.to_owned(), ..Default::default() };
+        let answer = self.admin.clone().detach_node(request).await?;
+        Ok(answer.into_inner().node.expect("an answer has its node"))
+    }
+
+    /// Bars a node from a session, or, without one, from all; gives the slots that are revoked.
+    pub async fn revoke_node(
+        &self,
+        node_id: &str,
+        session_id: Option<&str>,
+    ) -> Result<Vec<RuntimeNode>, Status> {
+        let session = session_id.map(|session_id| Scope::SessionId(session_id.to_owned()));
+        let request = RevokeNodeRequest {
+            node_id: node_id.to_owned(),
+            scope: Some(session.unwrap_or(Scope::Everywhere(true))),
+            reason: "it was stolen".to_owned(),
+            ..RevokeNodeRequest::default()
+        };
+        Ok(self.admin.clone().revoke_node(request).await?.into_inner().slots)
+    }
+
+    /// The first page of the audit, newest first.
+    pub async fn audit(&self) -> Vec<AuditEntry> {
+        let request = ListAuditEntriesRequest { page_size: 1_000, ..Default::default() };
+        let answer = self.audit.clone().list_audit_entries(request).await;
+        answer.expect("the audit can be read").into_inner().entries
     }
 }
 

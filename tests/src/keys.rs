@@ -8,6 +8,12 @@ use control_plane::auth::{
     tokens::{Grant, KeyRing, KeyRingFile, RingKey, Scope, Scopes, mint},
 };
 
+use pasetors::{
+    keys::AsymmetricSecretKey,
+    version4::{PublicToken, V4},
+};
+use serde_json::Value;
+
 use crate::postgres::FOLDER_PREFIX;
 
 struct Keys {
@@ -37,6 +43,30 @@ pub fn token(participant: ParticipantId, scopes: impl Into<Scopes>) -> String {
 pub fn token_for(participant: ParticipantId, scopes: impl Into<Scopes>, lifetime: Duration) -> String {
     let grant = Grant { participant, scopes: scopes.into(), lifetime };
     mint(&KEYS.ring, &grant, now()).expect("a token can be made").token.reveal().to_owned()
+}
+
+/// A token that is made so much later.
+pub fn dated_token(participant: ParticipantId, scopes: impl Into<Scopes>, later: Duration) -> String {
+    let grant = Grant { participant, scopes: scopes.into(), lifetime: Duration::from_secs(3_600) };
+    mint(&KEYS.ring, &grant, now() + later).expect("a token can be made").token.reveal().to_owned()
+}
+
+/// A token that says just this, signed with the key that the servers sign with.
+pub fn signed_token(claims: &Value) -> String {
+    let text = std::fs::read_to_string(&KEYS.file).expect("the key ring can be read");
+    let ring: Value = serde_json::from_str(&text).expect("the key ring is JSON");
+    let key = &ring["keys"][0];
+    let digits = [&key["seed"], &key["public"]].map(|half| half.as_str().expect("a key has two halves"));
+    let bytes: Vec<_> = digits.concat().as_bytes().chunks(2).map(byte).collect();
+    let key_pair = AsymmetricSecretKey::<V4>::from(&bytes).expect("the key is one");
+    let footer = format!(r#"{{"kid":{}}}"#, key["kid"]);
+    PublicToken::sign(&key_pair, claims.to_string().as_bytes(), Some(footer.as_bytes()), None)
+        .expect("the key signs")
+}
+
+fn byte(digits: &[u8]) -> u8 {
+    let digits = std::str::from_utf8(digits).expect("digits are ASCII");
+    u8::from_str_radix(digits, 16).expect("digits are hexadecimal")
 }
 
 /// Everything but admin.

@@ -30,3 +30,15 @@ pub struct Entry<'a> {
     /// Under which request.
     pub request_id: Option<Uuid>,
 }
+
+impl<'a> Entry<'a> {
+    /// What was done to a session itself; `target` is its id as text.
+    pub fn of_session(
+        action: &'static str,
+        actor: ParticipantId,
+        session_id: SessionId,
+        target: &'a str,
+    ) -> Self {
+        Self { actor, action, session_id: Some(session_id), target, reason: None, request_id: None }
+    }
+}

@@ -50,7 +50,8 @@ impl Repeatable {
         self.request_id
     }
 
-    /// Takes the id for this transaction, or finds the answer that was given under it.
+    /// Takes the id for this transaction, or finds the answer that was given under it. The first thing of its
+    /// transaction: a repeat is answered though its caller, by what the request did, may ask no longer.
     pub async fn take<A: Message + Default>(
         &self,
         db: &mut PgConnection,

@@ -26,6 +26,30 @@ impl Confirmation {
     }
 }
 
+/// Lets pass what was agreed to by a flag or on the terminal. `consequence` is a clause that says what is at stake, such
+/// as "this deletes it", and `verb` what is about to be done.
+pub(crate) async fn confirm(
+    confirmation: Confirmation,
+    consequence: &str,
+    verb: &str,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    match confirmation {
+        Confirmation::Given => Ok(()),
+        Confirmation::Impossible => Err(Failure::Usage {
+            message: format!("{consequence}, and there is no terminal to ask on"),
+            hint: format!("add --yes to {verb} it without being asked"),
+        }),
+        Confirmation::ToBeAsked => {
+            output.note(consequence);
+            if ask(&format!("{verb} it? [yes/no] "), output).await? {
+                return Ok(());
+            }
+            Err(Failure::Declined("nothing was changed".to_owned()))
+        }
+    }
+}
+
 /// Asks on the terminal.
 pub(crate) async fn ask(question: &str, output: &mut Output) -> Result<bool, Failure> {
     output.prompt(question);
@@ -48,6 +72,7 @@ fn is_yes(reader: &mut impl BufRead) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::tests::Captured;
 
     #[test]
     fn only_a_clear_yes_is_one() {
@@ -66,5 +91,19 @@ mod tests {
     #[test]
     fn a_flag_needs_no_terminal() {
         assert_eq!(Confirmation::of_process(true), Confirmation::Given);
+    }
+
+    #[tokio::test]
+    async fn without_a_flag_or_a_terminal_nothing_passes() {
+        let (mut output, captured) = Captured::output();
+        let given = confirm(Confirmation::Given, "this is for ever", "revoke", &mut output).await;
+        assert!(given.is_ok());
+        let refused = confirm(Confirmation::Impossible, "this is for ever", "revoke", &mut output).await;
+        let Err(Failure::Usage { message, hint }) = refused else {
+            panic!("passed: {refused:?}");
+        };
+        assert_eq!(message, "this is for ever, and there is no terminal to ask on");
+        assert_eq!(hint, "add --yes to revoke it without being asked");
+        assert_eq!((captured.data(), captured.notes()), (String::new(), String::new()));
     }
 }

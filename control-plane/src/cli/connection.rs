@@ -1,8 +1,15 @@
 //! The flags that every verb shares: which server, with which token, for how long.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use crate::cli::{address::Address, failure::Failure, servers::Servers, token::Token};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::cli::{
+    address::Address,
+    credential::{Credential, Token},
+    failure::Failure,
+    servers::Servers,
+};
 
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -25,6 +32,16 @@ pub(crate) struct ConnectionArguments {
     #[arg(long, global = true, value_name = "TOKEN", env = "ROLLCALL_TOKEN", hide_env_values = true)]
     token: Option<Token>,
 
+    /// File that holds the token, read at each call; instead of --token
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ROLLCALL_TOKEN_FILE",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
+    token_file: Option<PathBuf>,
+
     /// How long to try each call before giving up, such as `10s` or `1m`
     #[arg(long, global = true, value_name = "DURATION", default_value = "10s", value_parser = timeout)]
     timeout: Duration,
@@ -33,12 +50,13 @@ pub(crate) struct ConnectionArguments {
 impl ConnectionArguments {
     /// The servers, none of them called yet.
     pub(crate) fn servers(self) -> Result<Servers, Failure> {
-        let token = self.token.map_or(Ok(None), |token| token.to_metadata());
-        let token = token.map_err(|_| Failure::Usage {
-            message: "the token has characters that no token has".to_owned(),
-            hint: "copy it whole, and nothing else, into ROLLCALL_TOKEN".to_owned(),
-        })?;
-        Ok(Servers::new(self.addr, token, self.timeout))
+        let credential = Credential::of(self.token, self.token_file)?;
+        Ok(Servers::new(self.addr, credential, self.timeout))
+    }
+
+    /// The servers, for the one call that shows no token; one that is set and does not work is no hindrance.
+    pub(crate) fn servers_without_token(self) -> Servers {
+        Servers::new(self.addr, Credential::None, self.timeout)
     }
 }
 

@@ -14,6 +14,8 @@ use crate::cli::{address::Address, exit, output::Output, refusal_hint};
 pub(crate) enum Failure {
     /// The server said no. Nothing was changed.
     Refused(Box<ReceivedRefusal>),
+    /// The server said no to a join token, for which another one helps and no access token does.
+    JoinRefused(Box<ReceivedRefusal>),
     /// No server answered.
     Unreachable(Vec<Unanswered>),
     /// A server answered with something that cannot be used.
@@ -41,7 +43,7 @@ impl Failure {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::Answer(_) | Self::Declined(_) => exit::REFUSED,
+            Self::Refused(_) | Self::JoinRefused(_) | Self::Answer(_) | Self::Declined(_) => exit::REFUSED,
             Self::Unreachable(_) => exit::UNREACHABLE,
             Self::Usage { .. } => exit::USAGE,
             // The reader of a pipe has read enough, as `head` does: that is no failure.
@@ -53,11 +55,14 @@ impl Failure {
     fn tell(&self, output: &mut Output) {
         match self {
             Self::Refused(refusal) => {
-                output.note(&format!("error: {}", refusal.message));
-                output.note(&format!("code: {0} (docs/errors/{0}.md)", refusal.code));
+                tell_refusal(refusal, output);
                 if let Some(hint) = refusal_hint::hint(refusal) {
                     output.hint(&hint);
                 }
+            }
+            Self::JoinRefused(refusal) => {
+                tell_refusal(refusal, output);
+                output.hint("an admin makes a new join token with `rollcall token join create`");
             }
             Self::Unreachable(servers) => {
                 tell_unreachable(servers, output);
@@ -72,6 +77,11 @@ impl Failure {
             Self::Output(error) => output.note(&format!("error: cannot write the answer: {error}")),
         }
     }
+}
+
+fn tell_refusal(refusal: &ReceivedRefusal, output: &mut Output) {
+    output.note(&format!("error: {}", refusal.message));
+    output.note(&format!("code: {0} (docs/errors/{0}.md)", refusal.code));
 }
 
 fn tell_unreachable(servers: &[Unanswered], output: &mut Output) {

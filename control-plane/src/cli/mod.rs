@@ -1,7 +1,8 @@
-//! The verbs that talk to a running server: `rollcall session ...` and `rollcall node ...`.
+//! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...` and
+//! `rollcall audit ...`.
 //!
 //! Promises: data goes to stdout and nothing else does, so that a pipe sees only data; a table is for people and may
-//! change, the JSON of `--json` is for programs and only grows (`session/json.rs`, `node/json.rs`); what is malformed
+//! change, the JSON of `--json` is for programs and only grows (the `json.rs` of each noun); what is malformed
 //! is refused before a server is asked; a call goes to the next address when a server does not answer, and every call
 //! made here may be repeated safely.
 //!
@@ -13,9 +14,13 @@
 
 mod address;
 mod age;
+pub mod audit;
+mod change;
 mod clock;
+pub mod completions;
 mod confirmation;
 mod connection;
+mod credential;
 mod exit;
 mod failure;
 pub(crate) mod invocation;
@@ -27,7 +32,7 @@ mod refusal_hint;
 mod servers;
 pub mod session;
 mod table;
-mod token;
+pub mod token;
 mod wire_word;
 
 #[cfg(test)]
@@ -40,10 +45,14 @@ use std::process::ExitCode;
 /// The nouns of this folder.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Make, list, end sessions, and raise their version floor
+    /// Make, list, end sessions, raise their version floor, and say who may use them
     Session(session::Command),
-    /// Look at runtime nodes: list, get, explain, watch
+    /// Look at runtime nodes and take them out: list, get, explain, watch, detach, revoke, transfer, forget
     Node(node::Command),
+    /// Make, renew, revoke access tokens, and the join tokens that a new machine exchanges for one
+    Token(token::Command),
+    /// See what admins and owners did
+    Audit(audit::Command),
 }
 
 impl Command {
@@ -52,6 +61,8 @@ impl Command {
         match self {
             Self::Session(command) => command.run().await,
             Self::Node(command) => command.run().await,
+            Self::Token(command) => command.run().await,
+            Self::Audit(command) => command.run().await,
         }
     }
 }

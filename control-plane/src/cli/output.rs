@@ -30,10 +30,12 @@ impl Output {
     /// A table as data.
     pub(crate) fn table(&mut self, table: &Table) -> Result<(), Failure> {
         // In one piece: a table of thousands of rows is one write instead of thousands.
-        self.data
-            .write_all(table.to_string().as_bytes())
-            .and_then(|()| self.data.flush())
-            .map_err(Failure::Output)
+        self.text(table.to_string().as_bytes())
+    }
+
+    /// Lines of data, as they are.
+    pub(crate) fn text(&mut self, text: &[u8]) -> Result<(), Failure> {
+        self.data.write_all(text).and_then(|()| self.data.flush()).map_err(Failure::Output)
     }
 
     /// A JSON document as data, indented.

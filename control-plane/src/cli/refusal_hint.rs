@@ -5,7 +5,9 @@ use contracts::{Code, refusal::ReceivedRefusal};
 /// The hint for `refusal`; `None` where its message says it all, or its code is newer than this build.
 pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
     let hint = match refusal.known()? {
-        Code::AuthTokenInvalid => "export ROLLCALL_TOKEN as printed by `rollcall dev`, or give --token",
+        Code::AuthTokenInvalid => {
+            "export ROLLCALL_TOKEN as printed by `rollcall dev`, or give --token or --token-file"
+        }
         Code::AuthTokenExpired | Code::AuthTokenRevoked => {
             "obtain a new token: `rollcall token renew` before it ends, or from an admin after"
         }

@@ -2,7 +2,9 @@
 //!
 //! A call is tried at each address in turn; a standby that names the active server is followed. While a takeover is
 //! under way, the round is repeated until the timeout. That is safe because every call made here may be repeated: reads,
-//! and writes that answer a repeat with the state that the first one made.
+//! writes that answer a repeat with the state that the first one made, and writes that carry the id of their request.
+//! Only tokens have no such id: when the answer that carried one is lost, the next try makes another, and nobody holds
+//! the first. An exchange spends a use of its join token at each such try.
 
 use std::{collections::VecDeque, error::Error, time::Duration};
 
@@ -16,6 +18,7 @@ use tonic::{
 
 use crate::cli::{
     address::Address,
+    credential::Credential,
     failure::{Failure, Unanswered},
     pages::PAGE_SIZE,
 };
@@ -35,7 +38,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 2 * PAGE_SIZE as usize * DECLARATION_
 /// The servers of one control plane.
 pub(crate) struct Servers {
     addresses: Vec<Address>,
-    token: Option<MetadataValue<Ascii>>,
+    credential: Credential,
     timeout: Duration,
     /// The connection that answered last; the next call goes there first.
     kept: Option<Connection>,
@@ -56,12 +59,8 @@ enum Outcome<A> {
 }
 
 impl Servers {
-    pub(crate) fn new(
-        addresses: Vec<Address>,
-        token: Option<MetadataValue<Ascii>>,
-        timeout: Duration,
-    ) -> Self {
-        Self { addresses, token, timeout, kept: None }
+    pub(crate) fn new(addresses: Vec<Address>, credential: Credential, timeout: Duration) -> Self {
+        Self { addresses, credential, timeout, kept: None }
     }
 
     /// The server that answered last.
@@ -139,8 +138,12 @@ impl Servers {
         request: &Q,
         send: &impl AsyncFn(Channel, Request<Q>) -> Result<Response<A>, Status>,
     ) -> Outcome<A> {
+        let token = match self.credential.to_metadata() {
+            Ok(token) => token,
+            Err(failure) => return Outcome::Unusable(failure),
+        };
         if let Some(kept) = self.kept.clone().filter(|kept| kept.address == *address) {
-            let outcome = ask(send(kept.channel, self.authorized(request)).await);
+            let outcome = ask(send(kept.channel, authorized(request, token.as_ref())).await);
             // A kept connection may have died since; only a fresh one tells whether the server is gone.
             if !matches!(outcome, Outcome::Unanswered(_)) {
                 return outcome;
@@ -151,20 +154,20 @@ impl Servers {
             Ok(channel) => channel,
             Err(error) => return Outcome::Unanswered(root_cause(&error)),
         };
-        let outcome = ask(send(channel.clone(), self.authorized(request)).await);
+        let outcome = ask(send(channel.clone(), authorized(request, token.as_ref())).await);
         if matches!(outcome, Outcome::Answered(_)) {
             self.kept = Some(Connection { address: address.clone(), channel });
         }
         outcome
     }
+}
 
-    fn authorized<Q: Clone>(&self, request: &Q) -> Request<Q> {
-        let mut request = Request::new(request.clone());
-        if let Some(token) = &self.token {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        request
+fn authorized<Q: Clone>(request: &Q, token: Option<&MetadataValue<Ascii>>) -> Request<Q> {
+    let mut request = Request::new(request.clone());
+    if let Some(token) = token {
+        request.metadata_mut().insert("authorization", token.clone());
     }
+    request
 }
 
 fn endpoint(address: &Address) -> Endpoint {

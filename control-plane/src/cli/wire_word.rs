@@ -1,8 +1,8 @@
 //! The values of the wire's enums as words: the proto's own name without its prefix, in lower case.
 
 use contracts::wire::v1::{
-    FindingKind, IdempotencyClass, PresenceCause, PresenceHealth, ResyncReason, SessionState, SlotState,
-    StateReasonKind,
+    FindingKind, IdempotencyClass, MemberRole, MemberState, PresenceCause, PresenceHealth, ResyncReason,
+    SessionState, SlotState, StateReasonKind,
 };
 
 /// What a newer server may send and this build has no word for.
@@ -32,6 +32,8 @@ macro_rules! wire_enums {
 wire_enums! {
     FindingKind = "FINDING_KIND_";
     IdempotencyClass = "IDEMPOTENCY_CLASS_";
+    MemberRole = "MEMBER_ROLE_";
+    MemberState = "MEMBER_STATE_";
     PresenceCause = "PRESENCE_CAUSE_";
     PresenceHealth = "PRESENCE_HEALTH_";
     ResyncReason = "RESYNC_REASON_";
@@ -59,6 +61,8 @@ mod tests {
         assert_eq!(word::<PresenceHealth>(PresenceHealth::Offline.into()), "offline");
         assert_eq!(word::<PresenceCause>(PresenceCause::SelfReported.into()), "self_reported");
         assert_eq!(word::<SessionState>(SessionState::Archived.into()), "archived");
+        assert_eq!(word::<MemberRole>(MemberRole::RuntimeContributor.into()), "runtime_contributor");
+        assert_eq!(word::<MemberState>(MemberState::Suspended.into()), "suspended");
         assert_eq!(word::<FindingKind>(FindingKind::BelowFloor.into()), "below_floor");
         assert_eq!(word::<ResyncReason>(ResyncReason::SlowReader.into()), "slow_reader");
         assert_eq!(

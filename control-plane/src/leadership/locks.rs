@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const MIGRATIONS: i64 = 0x726f_6c6c_0000_0001;
 /// Held by the leader for as long as it leads.
 pub const LEADER: i64 = 0x726f_6c6c_0000_0002;
+/// Held while the first admin's token is made, and while `rollcall dev` replaces its own.
+pub const FIRST_TOKEN: i64 = 0x726f_6c6c_0000_0003;
 
 /// How often a standby tries the leader's lock. It does not wait inside Postgres: a session that waits in one
 /// statement holds back vacuum for the whole cluster.

@@ -1,4 +1,4 @@
-//! Runtime nodes and their slots in sessions: attach, declare, detach.
+//! Runtime nodes and their slots in sessions: attach, declare, detach; and revoke, transfer and forget.
 //!
 //! Tables owned: `runtime_nodes`, `runtime_node_attachments`, `attachment_spans`. The presence row of a node is
 //! written here too where it changes hands (attach and detach), in the same transaction.
@@ -15,8 +15,6 @@
 //! - **attach-writes-no-session**: no verb here writes a session or a membership.
 //!
 //! Lock order: session, membership, node, slot, presence. Beats lock presences alone.
-//!
-//! Deliberately absent: revocation and ownership transfer have their states here and no verb yet.
 
 pub mod admin_rpc;
 mod attach;

@@ -58,14 +58,14 @@ pub(super) async fn detach_node(
     let DetachNode { node_id, reason, validate_only, repeatable } = detach;
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
+    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
+        return Ok(answer);
+    }
     let last = store::slots_of_node(&mut *tx, &node_id).await?.into_iter().next();
     let last = last.ok_or_else(|| unknown(&node_id, actor))?;
     let session_id = last.slot.session_id;
     lock_managed(&mut tx, session_id, actor, &node_id).await?;
     store::lock_node(&mut tx, &node_id).await?.ok_or_else(|| unknown(&node_id, actor))?;
-    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
-        return Ok(answer);
-    }
     // Read again under the lock: it may have moved to a session where the actor has no say.
     let slot = store::slot(&mut *tx, last.slot.attachment_id).await?;
     let elsewhere = store::active_session(&mut *tx, &node_id).await?;
@@ -139,15 +139,15 @@ pub(super) async fn revoke_node(
     let RevokeNode { node_id, from, reason, validate_only, repeatable } = revoke;
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
+    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
+        return Ok(answer);
+    }
     match from {
         Some(session_id) => lock_managed(&mut tx, session_id, actor, &node_id).await?,
         None if actor.is_admin => {}
         None => return Err(Refusal::permission_denied().into()),
     }
     let node = store::lock_node(&mut tx, &node_id).await?.ok_or_else(|| unknown(&node_id, actor))?;
-    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
-        return Ok(answer);
-    }
     let slots = store::slots_of_node(&mut *tx, &node_id).await?;
     let barred: Vec<_> = slots
         .iter()

@@ -181,21 +181,25 @@ pub async fn all_slots(db: impl PgExecutor<'_>) -> Result<Vec<Slot>, Fault> {
     rows.into_iter().map(|row| ShownSlot::try_from(row).map(|shown| shown.slot)).collect()
 }
 
-/// Makes the node for this participant if there is none of that name, and locks it.
+/// Makes the node for this participant if there is none of that name, and locks it. One that is forgotten while its
+/// lock is waited for is made anew.
 pub(super) async fn claim_node(
     db: &mut PgConnection,
     node_id: &NodeId,
     participant: ParticipantId,
 ) -> Result<NodeRow, Fault> {
-    sqlx::query!(
-        "insert into runtime_nodes (node_id, participant_id) values ($1, $2) on conflict (node_id) do nothing",
-        node_id.as_str(),
-        participant.0
-    )
-    .execute(&mut *db)
-    .await?;
-    let row = lock_node(db, node_id).await?;
-    row.ok_or_else(|| Fault::Statement(sqlx::Error::RowNotFound))
+    loop {
+        sqlx::query!(
+            "insert into runtime_nodes (node_id, participant_id) values ($1, $2) on conflict (node_id) do nothing",
+            node_id.as_str(),
+            participant.0
+        )
+        .execute(&mut *db)
+        .await?;
+        if let Some(node) = lock_node(db, node_id).await? {
+            return Ok(node);
+        }
+    }
 }
 
 /// Locks a node.
@@ -318,6 +322,7 @@ pub(super) async fn activate(db: &mut PgConnection, activation: Activation<'_>) 
                 reported_health, state_reasons, attached_at)
              values ($3, $4, $1, $6, $2, $7, $8, $9, $10, $11, (select time from at))
              on conflict (node_key, session_id) do update set
+               participant_id = excluded.participant_id,
                generation = excluded.generation,
                revision = runtime_node_attachments.revision + 1,
                client_version = excluded.client_version,
@@ -368,6 +373,22 @@ pub(super) async fn active_session(
         "select attachment.session_id
          from runtime_nodes node join runtime_node_attachments attachment using (node_key)
          where node.node_id = $1 and attachment.state in ('registering', 'online', 'degraded')",
+        node_id.as_str()
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(session_id.map(SessionId))
+}
+
+/// Where the slot is that a node attached last, unlocked: a hint like that of its active one, which it is if there is one.
+pub(super) async fn last_session(
+    db: impl PgExecutor<'_>,
+    node_id: &NodeId,
+) -> Result<Option<SessionId>, Fault> {
+    let session_id = sqlx::query_scalar!(
+        "select attachment.session_id
+         from runtime_nodes node join runtime_node_attachments attachment using (node_key)
+         where node.node_id = $1 order by attachment.generation desc limit 1",
         node_id.as_str()
     )
     .fetch_optional(db)
@@ -662,7 +683,8 @@ pub(super) async fn revoke_everywhere(db: &mut PgConnection, node_key: i64) -> R
     Ok(())
 }
 
-/// Revokes slots of a locked node: slots, spans and presence in one statement, under a generation that nobody holds.
+/// Revokes slots of a locked node: slots, spans and presence in one statement. An active one goes on under a generation
+/// that nobody holds; one that had ended keeps its own, so that the slot which the node attached last stays the last.
 pub(super) async fn revoke_slots(
     db: &mut PgConnection,
     node: NodeRow,
@@ -673,18 +695,24 @@ pub(super) async fn revoke_slots(
         "with node as (
            update runtime_nodes set generation = generation + 1 where node_key = $1 returning generation
          ), held as (
-           select id, node_key, generation from runtime_node_attachments where id = any($2)
+           select id, node_key, generation, state in ('registering', 'online', 'degraded') as active,
+                  generation = (select max(generation) from runtime_node_attachments where node_key = $1) as last
+           from runtime_node_attachments where id = any($2)
          ), slot as (
            update runtime_node_attachments attachment
-           set state = 'revoked', state_reasons = '[]', revision = revision + 1, generation = node.generation
-           from node where attachment.id = any($2)
+           set state = 'revoked', state_reasons = '[]', revision = revision + 1,
+               generation = case when held.active then node.generation else attachment.generation end
+           from node, held where attachment.id = held.id
          ), ended as (
-           update attachment_spans span set ended_at = now(), end_cause = 'revoked', end_reason = $3
+           update attachment_spans span
+           set ended_at = greatest(span.started_at, clock_timestamp()), end_cause = 'revoked', end_reason = $3
            from held where span.attachment_id = held.id and span.ended_at is null
          )
          update runtime_node_presence presence
          set generation = null, health_state = 'offline', health_cause = 'revoked'
-         from held where presence.node_key = held.node_key and presence.generation = held.generation",
+         from held
+         where presence.node_key = held.node_key
+           and (presence.generation = held.generation or presence.generation is null and held.last)",
         node.node_key,
         ids,
         reason

@@ -58,10 +58,10 @@ pub(super) async fn transfer_node(
     let TransferNode { node_id, to, reason, validate_only, repeatable } = transfer;
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
-    let node = store::lock_node(&mut tx, &node_id).await?.ok_or_else(|| unknown(&node_id, actor))?;
     if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
         return Ok(answer);
     }
+    let node = store::lock_node(&mut tx, &node_id).await?.ok_or_else(|| unknown(&node_id, actor))?;
     sessions::store::put_participant(&mut tx, to).await?;
     let ended = store::active_slot_of(&mut *tx, node.node_key).await?;
     if let Some(attachment_id) = ended {
@@ -123,17 +123,11 @@ pub(super) async fn forget_node(
     let ForgetNode { node_id, reason, validate_only, repeatable } = forget;
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
-    let answer = ForgetNodeResponse {};
-    let Some(node) = store::lock_node(&mut tx, &node_id).await? else {
-        // Perhaps by this very request.
-        return match repeatable.take(&mut tx, actor.participant).await? {
-            Seen::Answered(answer) => Ok(answer),
-            Seen::New => Err(unknown(&node_id, actor).into()),
-        };
-    };
     if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
         return Ok(answer);
     }
+    let answer = ForgetNodeResponse {};
+    let node = store::lock_node(&mut tx, &node_id).await?.ok_or_else(|| unknown(&node_id, actor))?;
     let slots = store::slots_of_node(&mut *tx, &node_id).await?;
     if node.revoked || slots.iter().any(|shown| shown.slot.state == SlotState::Revoked) {
         return Err(refusals::revoked(&node_id).into());

@@ -63,7 +63,7 @@ pub(super) async fn update_capabilities(
     let mut tx = connection.begin().await?;
 
     // The session is locked before the node; which one it is has to be known first, and is checked again below.
-    let session_id = store::active_session(&mut *tx, &node_id).await?;
+    let session_id = store::last_session(&mut *tx, &node_id).await?;
     let session = match session_id {
         Some(session_id) => {
             let session = sessions::store::lock_for_write(&mut tx, session_id, participant).await?;

@@ -25,6 +25,7 @@ const RESUME_GRACE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Fleet {
     state: Mutex<State>,
+    membership_order: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +35,8 @@ struct State {
     /// Who may run nodes in which session.
     runners: HashSet<(SessionId, ParticipantId)>,
     sessions: HashMap<SessionId, SessionRoster>,
+    /// Nodes that were deleted: what was committed of them before, and comes here after, is dropped.
+    forgotten: HashSet<i64>,
 }
 
 /// The slot that a node attached last.
@@ -52,6 +55,8 @@ struct SessionRoster {
     changes: ChangeLog<Arc<Slot>>,
     /// Tells watches the number of the newest change.
     head: watch::Sender<u64>,
+    /// Tells watches that somebody's membership changed.
+    members: watch::Sender<()>,
     watchers: usize,
     /// When the last watch left; none while there is one, or when there never was.
     unwatched_since: Option<Instant>,
@@ -165,7 +170,14 @@ impl Fleet {
         }
     }
 
-    /// Puts whether a participant may run nodes in a session, as it was just committed.
+    /// To be held from before the commit of a membership until it is put here: of two changes of one membership the
+    /// later one is put last, and a right that was taken does not come back.
+    pub async fn membership_order(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.membership_order.lock().await
+    }
+
+    /// Puts whether a participant may run nodes in a session, as it was just committed. Watches look again whether
+    /// their readers may see the session.
     pub fn set_runner(&self, session_id: SessionId, participant: ParticipantId, may: bool) {
         let mut state = self.lock();
         if may {
@@ -173,11 +185,13 @@ impl Fleet {
         } else {
             state.runners.remove(&(session_id, participant));
         }
+        state.session(session_id).members.send_replace(());
     }
 
     /// Drops a node that was just deleted. Who watches a roster with it begins anew.
     pub fn forget(&self, node_key: i64) {
         let mut state = self.lock();
+        state.forgotten.insert(node_key);
         state.nodes.remove(&node_key);
         state.keys.retain(|_, key| *key != node_key);
         for session in state.sessions.values_mut() {
@@ -271,6 +285,11 @@ impl Fleet {
         Watch { fleet: Arc::clone(self), session_id, head: session.head.subscribe() }
     }
 
+    /// Tells of changes of a session's memberships from now on.
+    pub(super) fn members_of(&self, session_id: SessionId) -> watch::Receiver<()> {
+        self.lock().session(session_id).members.subscribe()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that runs under the lock panics half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -331,6 +350,9 @@ impl State {
     }
 
     fn put(&mut self, slot: Slot) {
+        if self.forgotten.contains(&slot.node_key) {
+            return;
+        }
         let node = LastSlot {
             participant_id: slot.participant_id,
             generation: slot.generation,
@@ -359,6 +381,7 @@ impl SessionRoster {
             slots: HashMap::new(),
             changes: ChangeLog::new(),
             head: watch::Sender::new(0),
+            members: watch::Sender::new(()),
             watchers: 0,
             unwatched_since: None,
         }

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contracts::{
-    SessionId,
+    Refusal, SessionId,
     refusal::FieldViolation,
     wire::v1::{
         ResyncReason, RosterBookmark, RosterChange, RosterResync, RosterSnapshotChunk, RosterSnapshotEnd,
@@ -22,7 +22,7 @@ use crate::{
     auth::Principal,
     leadership::{self, Leader},
     nodes::slot::Slot,
-    sessions::floor::Floor,
+    sessions::{self, floor::Floor},
 };
 
 /// Messages that may wait for the reader, on top of what the transport holds.
@@ -69,7 +69,8 @@ impl std::fmt::Display for Revision {
     }
 }
 
-/// Starts a watch. It ends when its reader goes away, or with the token or the leader, by a refusal that says where to go on.
+/// Starts a watch. It ends when its reader goes away, or with the token, the right to see the session, or the leader, by
+/// a refusal that says which.
 pub fn watch(
     leader: &Arc<Leader>,
     principal: Principal,
@@ -83,11 +84,13 @@ pub fn watch(
         messages: messages.clone(),
     };
     let stopped = leader.stopped();
+    let right_ended = right_ended(Arc::clone(leader), principal.clone(), session_id);
     leader.spawn(async move {
         let refusal = tokio::select! {
             () = messages.closed() => return,
             _ = stream.run(from) => return,
             refusal = principal.ended() => refusal,
+            refusal = right_ended => refusal,
             () = stopped.cancelled() => leadership::ended(),
         };
         // Not awaited: a reader that does not read must not hold up the end of the leader.
@@ -96,6 +99,25 @@ pub fn watch(
         }
     });
     reader
+}
+
+/// Waits until the principal may no longer see the session. Looks at once, for the right may have ended since the call
+/// was let in.
+async fn right_ended(leader: Arc<Leader>, principal: Principal, session_id: SessionId) -> Refusal {
+    let mut changes = leader.fleet().members_of(session_id);
+    loop {
+        let actor = match principal.actor() {
+            Ok(actor) => actor,
+            Err(refusal) => return refusal,
+        };
+        match sessions::store::may_see(leader.db(), session_id, actor).await {
+            Ok(true) => {}
+            Ok(false) => return Refusal::permission_denied(),
+            Err(fault) => return fault.into(),
+        }
+        // The sender lives as long as the fleet, which the leader holds.
+        let _: Result<_, tokio::sync::watch::error::RecvError> = changes.changed().await;
+    }
 }
 
 /// The reader went away.

@@ -14,10 +14,13 @@ use contracts::ParticipantId;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use uuid::Uuid;
 
-use crate::auth::{
-    grant::{self, LIFETIME_MAX},
-    now,
-    tokens::{AccessToken, Grant, KeyRing, KeyRingFile, Scope, verify},
+use crate::{
+    auth::{
+        grant::{self, LIFETIME_MAX},
+        now,
+        tokens::{Grant, KeyRing, KeyRingFile, Scope, verify},
+    },
+    leadership::locks,
 };
 
 /// A kept token with less than this left is replaced.
@@ -38,34 +41,33 @@ pub(super) async fn kept_token(
     database: &PgConnectOptions,
 ) -> anyhow::Result<String> {
     let path = data_dir.join("token");
-    if let Ok(kept) = fs::read_to_string(&path)
-        && let Ok(claims) = verify(ring, kept.trim(), now())
-        && claims.expires_at > now() + LEFT_MIN
-    {
-        return Ok(kept.trim().to_owned());
+    if let Some(kept) = good_token(&path, ring) {
+        return Ok(kept);
     }
     let participant = kept_participant(&data_dir.join("token-participant"))?;
     let grant = Grant { participant, scopes: Scope::Admin.into(), lifetime: LIFETIME_MAX };
-    let fresh = issue(ring, database, grant).await?;
-    let failed = || format!("cannot keep the token in {}", path.display());
-    let draft = draft(&path, fresh.reveal()).with_context(failed)?;
-    // The last of two that start at once stands; both tokens are good.
-    fs::rename(draft, &path).with_context(failed)?;
-    Ok(fresh.reveal().to_owned())
-}
-
-/// Makes a token and notes it.
-pub(super) async fn issue(
-    ring: &KeyRing,
-    database: &PgConnectOptions,
-    grant: Grant,
-) -> anyhow::Result<AccessToken> {
     let mut connection = PgConnection::connect_with(database).await?;
     let mut tx = connection.begin().await?;
+    // Of two that start at once, one makes the token and both hand it out.
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(locks::FIRST_TOKEN).execute(&mut *tx).await?;
+    if let Some(kept) = good_token(&path, ring) {
+        return Ok(kept);
+    }
     let minted = grant::issue(&mut tx, ring, grant).await?;
+    let token = minted.token.reveal();
+    let failed = || format!("cannot keep the token in {}", path.display());
+    let draft = draft(&path, token).with_context(failed)?;
+    // Before the commit, which ends the lock.
+    fs::rename(draft, &path).with_context(failed)?;
     tx.commit().await?;
     connection.close().await?;
-    Ok(minted.token)
+    Ok(token.to_owned())
+}
+
+fn good_token(path: &Path, ring: &KeyRing) -> Option<String> {
+    let kept = fs::read_to_string(path).ok()?;
+    let claims = verify(ring, kept.trim(), now()).ok()?;
+    (claims.expires_at > now() + LEFT_MIN).then(|| kept.trim().to_owned())
 }
 
 /// Made once: it owns the sessions and nodes of this folder's database.

@@ -1,9 +1,12 @@
-//! SIGINT and SIGTERM end a server in order; the second one ends it at once.
+//! SIGINT and SIGTERM end a server in order; the second one ends it at once, with exit code 130.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// What shells say of a program that was interrupted.
+const INTERRUPTED: i32 = 130;
 
 /// Cancels the token at the first signal, and ends the process at the second.
 pub(super) fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
@@ -21,7 +24,12 @@ pub(super) fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
         stop.cancel();
         both().await;
         tracing::warn!("ended by a second signal");
-        std::process::abort();
+        end_at_once();
     });
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "who asks twice does not want to wait for destructors")]
+fn end_at_once() -> ! {
+    std::process::exit(INTERRUPTED)
 }

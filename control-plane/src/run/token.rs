@@ -7,11 +7,20 @@ use contracts::ParticipantId;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::{dev_token::issue, migrate::database};
-use crate::auth::{
-    now, store,
-    tokens::{Grant, KeyRingFile, KeyState, Kid, Scope},
+use super::migrate::database;
+use crate::{
+    audit::{self, Entry},
+    auth::{
+        grant::{self, LIFETIME_MAX, LIFETIME_MIN},
+        now, store,
+        tokens::{Grant, KeyRingFile, KeyState, Kid, Scope},
+    },
+    leadership::locks,
+    postgres::migrate::check,
 };
+
+/// Epoch in the audit of what no server did.
+const NO_EPOCH: i64 = 0;
 
 /// The keys that tokens are made and judged by. Every server of an installation has the same file.
 #[derive(Debug, clap::Args)]
@@ -66,8 +75,8 @@ struct Bootstrap {
     /// Participant that becomes the admin; a new one unless given
     #[arg(long, value_name = "UUID")]
     participant: Option<ParticipantId>,
-    /// How long the token is valid
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
+    /// How long the token is valid: 1m to 365days
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = lifetime)]
     lifetime: Duration,
     /// Make another one although tokens were made before, as when every admin's token is lost
     #[arg(long)]
@@ -122,9 +131,12 @@ impl Bootstrap {
     async fn run(self) -> anyhow::Result<()> {
         let ring = self.file.ring().load()?;
         let database = database(&self.database_url)?;
+        check(&database).await?;
         let mut connection = PgConnection::connect_with(&database).await?;
-        let is_first = !store::any_issued(&mut connection).await?;
-        connection.close().await?;
+        let mut tx = connection.begin().await?;
+        // Of two at once, one is the first.
+        sqlx::query("select pg_advisory_xact_lock($1)").bind(locks::FIRST_TOKEN).execute(&mut *tx).await?;
+        let is_first = !store::any_issued(&mut *tx).await?;
         if !is_first && !self.again {
             bail!(
                 "tokens were made here before, so this is not the first one\n\
@@ -133,9 +145,29 @@ impl Bootstrap {
         }
         let participant = self.participant.unwrap_or_else(|| ParticipantId(Uuid::now_v7()));
         let grant = Grant { participant, scopes: Scope::Admin.into(), lifetime: self.lifetime };
-        let token = issue(&ring, &database, grant).await?;
+        let minted = grant::issue(&mut tx, &ring, grant).await?;
+        let token_id = minted.claims.token_id.to_string();
+        let entry = Entry {
+            actor: participant,
+            action: "token.bootstrap",
+            session_id: None,
+            target: &token_id,
+            reason: None,
+            request_id: None,
+        };
+        audit::store::record(&mut tx, NO_EPOCH, entry).await?;
+        tx.commit().await?;
+        connection.close().await?;
         eprintln!("an admin's token for participant {participant}, shown once:");
-        println!("{}", token.reveal());
+        println!("{}", minted.token.reveal());
         Ok(())
     }
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if !(LIFETIME_MIN..=LIFETIME_MAX).contains(&lifetime) {
+        return Err("must be between 1m and 365days".to_owned());
+    }
+    Ok(lifetime)
 }

@@ -238,10 +238,18 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
             Role::Active(_) => ServingStatus::Serving,
             Role::Standby { .. } | Role::Recovering => ServingStatus::NotServing,
         };
-        for service in ["", "rollcall.v1.RuntimeNodeService", "rollcall.v1.SessionService"] {
+        for service in [
+            "",
+            "rollcall.v1.RuntimeNodeService",
+            "rollcall.v1.SessionService",
+            "rollcall.v1.MembershipService",
+            "rollcall.v1.TokenService",
+        ] {
             health.set_service_status(service, status).await;
         }
-        health.set_service_status("rollcall.v1.NodeAdminService", ServingStatus::Serving).await;
+        for service in ["rollcall.v1.NodeAdminService", "rollcall.v1.AuditService"] {
+            health.set_service_status(service, ServingStatus::Serving).await;
+        }
         if !roles.changed().await {
             return Ok(());
         }

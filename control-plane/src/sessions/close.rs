@@ -9,6 +9,7 @@ use super::{
     store,
 };
 use crate::{
+    audit::{self, Entry},
     auth::Actor,
     failure::{Failure, Fault},
     leadership::Leader,
@@ -27,8 +28,17 @@ pub(super) async fn archive_session(
     if !locked.may_manage() {
         return Err(Refusal::permission_denied().into());
     }
+    let target = id.to_string();
     match locked.state {
-        SessionState::Active => store::set_state(&mut tx, id, SessionState::Archived).await?,
+        SessionState::Active => {
+            store::set_state(&mut tx, id, SessionState::Archived).await?;
+            audit::store::record(
+                &mut tx,
+                leader.epoch(),
+                Entry::of_session("session.archive", actor.participant, id, &target),
+            )
+            .await?;
+        }
         SessionState::Archived => {}
         SessionState::Closed => {
             return Err(Refusal::new(Code::SessionNotActive, "the session is closed, for ever").into());
@@ -51,12 +61,19 @@ pub(super) async fn close_session(
     if !locked.may_manage() {
         return Err(Refusal::permission_denied().into());
     }
+    let target = id.to_string();
     let ended = match locked.state {
         SessionState::Active | SessionState::Archived => {
             // No attach gets in: it needs the session's row, which is locked.
             let slots = nodes::store::lock_active_slots(&mut tx, id).await?;
             let ended = nodes::store::end_slots_of_closed_session(&mut tx, &slots).await?;
             store::set_state(&mut tx, id, SessionState::Closed).await?;
+            audit::store::record(
+                &mut tx,
+                leader.epoch(),
+                Entry::of_session("session.close", actor.participant, id, &target),
+            )
+            .await?;
             ended
         }
         SessionState::Closed => Vec::new(),

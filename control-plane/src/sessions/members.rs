@@ -96,13 +96,13 @@ pub(super) async fn set_member(
     let SetMember { session_id, participant, role, state, reason, validate_only, repeatable } = set;
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
+    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
+        return Ok(answer);
+    }
     // The session's lock makes changes of its owners go one by one.
     let locked = store::lock_to_manage(&mut tx, session_id, actor).await?.ok_or_else(not_found)?;
     if !locked.may_manage() {
         return Err(Refusal::permission_denied().into());
-    }
-    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
-        return Ok(answer);
     }
     let member = store::put_member(&mut tx, session_id, participant, role, state).await?;
     keep_an_owner(store::active_owners(&mut *tx, session_id).await?)?;
@@ -121,6 +121,7 @@ pub(super) async fn set_member(
     };
     audit::store::record(&mut tx, leader.epoch(), entry).await?;
     repeatable.answer(&mut tx, actor.participant, &answer).await?;
+    let _in_order = leader.fleet().membership_order().await;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().set_runner(session_id, participant, role.runs_nodes() && state == MembershipState::Active);
     Ok(answer)
@@ -161,12 +162,12 @@ pub(super) async fn remove_member(
     let RemoveMember { session_id, participant, reason, validate_only, repeatable } = remove;
     let mut connection = leader.db().acquire().await?;
     let mut tx = connection.begin().await?;
+    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
+        return Ok(answer);
+    }
     let locked = store::lock_to_manage(&mut tx, session_id, actor).await?.ok_or_else(not_found)?;
     if !locked.may_manage() {
         return Err(Refusal::permission_denied().into());
-    }
-    if let Seen::Answered(answer) = repeatable.take(&mut tx, actor.participant).await? {
-        return Ok(answer);
     }
     let was_there = store::delete_member(&mut tx, session_id, participant).await?;
     keep_an_owner(store::active_owners(&mut *tx, session_id).await?)?;
@@ -187,6 +188,7 @@ pub(super) async fn remove_member(
         audit::store::record(&mut tx, leader.epoch(), entry).await?;
     }
     repeatable.answer(&mut tx, actor.participant, &answer).await?;
+    let _in_order = leader.fleet().membership_order().await;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().set_runner(session_id, participant, false);
     Ok(answer)

@@ -9,6 +9,7 @@ use sqlx::Connection;
 
 use super::{create::parse_version, floor::Floor, store};
 use crate::{
+    audit::{self, Entry},
     auth::Actor,
     failure::{Failure, Fault},
     leadership::Leader,
@@ -76,6 +77,9 @@ pub(super) async fn raise_floor(
     if validate_only {
         tx.rollback().await?;
     } else {
+        let target = id.to_string();
+        let entry = Entry::of_session("session.raise_floor", actor.participant, id, &target);
+        audit::store::record(&mut tx, leader.epoch(), entry).await?;
         tx.commit().await.map_err(Fault::Commit)?;
         leader.fleet().raise_floor(id, Floor::At(to));
     }

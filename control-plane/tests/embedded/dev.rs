@@ -3,15 +3,16 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 
 use crate::harness::{
-    Account, Database, Place, Running, Server, dev, eventually, http_status, only_as_root, postmaster,
-    rollcall, run, signal,
+    Account, Database, Place, Running, Server, dev, eventually, http_status, in_data_dir, only_as_root,
+    postmaster, query, rollcall, run, signal,
 };
 
 /// A whole first try: start, paste, make a session, stop.
@@ -85,10 +86,11 @@ fn of_two_on_one_folder_the_standby_takes_over_when_the_other_and_its_postgres_a
     let its_postgres = postmaster(&data_dir).unwrap();
     let killed = Instant::now();
     first.running.kill();
+    // It may lead on the Postgres of the first for as long as the watchdog there does not look.
+    eventually("a Postgres of its own", || postmaster(&data_dir).is_some_and(|pid| pid != its_postgres));
     second.await_active();
     let seconds = killed.elapsed();
     assert!(seconds < Duration::from_secs(20), "it took {seconds:?}");
-    assert_ne!(postmaster(&data_dir), Some(its_postgres));
     // The watchdog of the first server looks once a second, and does not take the new server for its own.
     eventually("one watchdog", || {
         place.processes().iter().filter(|(_, line)| line.starts_with("/bin/sh")).count() == 1
@@ -213,6 +215,21 @@ fn sigint_ends_everything_in_order() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once_with_a_code_of_its_own() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let server = Server::dev(Account::Own, &place, &data_dir);
+    server.await_active();
+    server.running.signal(Signal::INT);
+    server.running.signal(Signal::TERM);
+    let ended = server.running.wait();
+    ended.refused(130, &["ended by a second signal"]);
+    // Its Postgres is looked after by the watchdog, and nothing is lost.
+    place.await_quiet();
+    Server::dev(Account::Own, &place, &data_dir).stop();
+}
+
+#[test]
 fn a_signal_during_the_first_start_ends_it_at_once() {
     let place = Place::new();
     let data_dir = place.join("d");
@@ -226,29 +243,109 @@ fn a_signal_during_the_first_start_ends_it_at_once() {
     Server::dev(Account::Own, &place, &data_dir).stop();
 }
 
+/// What `rollcall dev` keeps for tokens.
+const TOKEN_FILES: [&str; 3] = ["token", "token-keys.json", "token-participant"];
+
+fn names_in(data_dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(data_dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 #[test]
-fn the_token_is_the_owners_alone_and_stays_the_same() {
+fn the_token_and_its_keys_are_the_owners_alone_and_stay_the_same() {
     let place = Place::new();
     let data_dir = place.join("d");
-    let path = data_dir.join("token");
-    let mut tokens = Vec::new();
+    let read = |name: &str| fs::read_to_string(data_dir.join(name)).unwrap();
+    let mut kept = Vec::new();
     for _ in 0..2 {
         let server = Server::dev(Account::Own, &place, &data_dir);
-        let found = fs::metadata(&path).unwrap();
-        assert_eq!((found.mode() & 0o777, found.uid()), (0o600, Account::Own.uid()));
-        assert_eq!(fs::read_to_string(&path).unwrap(), server.token);
-        tokens.push(server.token.clone());
+        for name in TOKEN_FILES {
+            let found = fs::metadata(data_dir.join(name)).unwrap();
+            assert_eq!((found.mode() & 0o777, found.uid()), (0o600, Account::Own.uid()), "{name}");
+        }
+        assert_eq!(read("token"), server.token);
+        kept.push(TOKEN_FILES.map(read));
         server.stop();
     }
-    assert_eq!(tokens[0], tokens[1]);
-    let names = fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name());
-    assert_eq!(names.count(), 2, "the database, the token, and no drafts of it");
+    assert_eq!(kept[0], kept[1]);
+    let drafts: Vec<_> = names_in(&data_dir)
+        .into_iter()
+        .filter(|name| {
+            name != "postgres" && name != "token-keys.json.lock" && !TOKEN_FILES.contains(&name.as_str())
+        })
+        .collect();
+    assert_eq!(drafts, [""; 0], "the database, the token with its keys, and no drafts of them");
+}
 
-    fs::write(&path, "not a token").unwrap();
+#[test]
+fn a_kept_token_that_is_no_longer_good_is_replaced_by_one_for_the_same_participant() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let mut server = Server::dev(Account::Own, &place, &data_dir);
+    server.await_active();
+    let made = server.create_session(&place, "mine");
+    let participant = fs::read_to_string(data_dir.join("token-participant")).unwrap();
+    let mut tokens = vec![server.token.clone()];
+    let other = Server::dev(Account::Own, &place, &place.join("other"));
+    let foreign = other.token.clone();
+    other.stop();
+    let cut = tokens[0][..tokens[0].len() - 1].to_owned();
+    for kept in [Some("not a token"), Some(""), Some(cut.as_str()), Some(foreign.as_str()), None] {
+        server.stop();
+        let path = data_dir.join("token");
+        match kept {
+            Some(kept) => fs::write(&path, kept).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        server = Server::dev(Account::Own, &place, &data_dir);
+        assert!(!tokens.contains(&server.token) && kept != Some(server.token.as_str()), "{kept:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), server.token);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        tokens.push(server.token.clone());
+        server.await_active();
+        assert_eq!(server.sessions(&place), [made.as_str()]);
+    }
+    assert_eq!(fs::read_to_string(data_dir.join("token-participant")).unwrap(), participant);
+    let holders =
+        query(&in_data_dir(&data_dir), "select participant_id, count(*) from issued_tokens group by 1");
+    assert_eq!(holders.unwrap(), format!("{participant}|{}", tokens.len()));
+    // Those that were pasted before are good, too.
+    server.client_with(&place, &tokens[0], &["session", "list"]).succeeded();
+    server.stop();
+}
+
+#[test]
+fn with_new_keys_there_is_a_new_token() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let first = Server::dev(Account::Own, &place, &data_dir);
+    let former = first.token.clone();
+    first.stop();
+    fs::remove_file(data_dir.join("token-keys.json")).unwrap();
+    let server = Server::dev(Account::Own, &place, &data_dir);
+    server.await_active();
+    assert_ne!(server.token, former);
+    server.client(&place, &["session", "list"]).succeeded();
+    let refused = server.client_with(&place, &former, &["session", "list"]);
+    refused.refused(1, &["auth.token_invalid"]);
+    server.stop();
+}
+
+#[test]
+fn keys_that_others_can_read_are_refused_and_nothing_is_left_running() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    Server::dev(Account::Own, &place, &data_dir).stop();
+    let path = data_dir.join("token-keys.json");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let refused = run(dev(Account::Own, &place, &data_dir));
-    refused.refused(1, &[&format!("{} holds no token; delete it", path.display())]);
+    refused.refused(1, &["is open to others (mode 0644)", "chmod 600"]);
+    assert_eq!(refused.stdout, "");
     place.await_quiet();
-    assert_eq!(fs::read_to_string(&path).unwrap(), "not a token");
 }
 
 #[test]
@@ -290,6 +387,5 @@ fn with_a_database_of_ones_own_no_postgres_is_started() {
     server.create_session(&place, "there");
     assert_eq!(database.sql("select name from sessions"), "there");
     server.stop();
-    let names: Vec<_> = fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names, ["token"]);
+    assert!(!names_in(&data_dir).contains(&"postgres".to_owned()), "{:?}", names_in(&data_dir));
 }

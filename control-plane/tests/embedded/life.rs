@@ -65,6 +65,8 @@ fn an_ordinary_user_owns_everything_and_no_other_user_gets_in() {
         ("postgres/data", 0o700),
         ("postgres/run", 0o700),
         ("token", 0o600),
+        ("token-keys.json", 0o600),
+        ("token-participant", 0o600),
     ] {
         let found = fs::metadata(data_dir.join(name)).unwrap();
         assert_eq!((found.uid(), found.mode() & 0o777), (user.uid(), mode), "{name:?}");
@@ -82,7 +84,7 @@ fn root_keeps_the_folder_and_lends_the_cluster_and_the_socket() {
     let data_dir = place.join("d");
     let server = Server::dev(Account::Own, &place, &data_dir);
     let owner = |name: &str| fs::metadata(data_dir.join(name)).unwrap().uid();
-    for name in ["", "token", "postgres", "postgres/postgres.log"] {
+    for name in ["", "token", "token-keys.json", "token-participant", "postgres", "postgres/postgres.log"] {
         assert_eq!(owner(name), 0, "{name:?}");
     }
     assert_ne!(owner("postgres/data"), 0);

@@ -1,51 +1,72 @@
 //! `rollcall serve` as an operator meets it.
 
-use std::{process::Command, thread};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command, thread};
 
-use crate::harness::{Account, Database, Ended, Place, Server, eventually, rollcall, run};
+use crate::harness::{
+    Account, Database, Ended, Keys, Place, Server, eventually, only_as_root, rollcall, run,
+};
 
-const TOKEN: &str = "0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61.0123456789abcdef0123456789abcdef";
-
-fn serve(place: &Place, database: &Database, flags: &[&str]) -> Command {
+fn serve(place: &Place, database: &Database, keys: &Keys, flags: &[&str]) -> Command {
     let mut command = rollcall(Account::Own, place, &["serve", "--listen=127.0.0.1:0"]);
-    command.args(flags).env("DATABASE_URL", &database.url).env("ROLLCALL_TOKEN", TOKEN);
+    command.args(flags).env("DATABASE_URL", &database.url).env("ROLLCALL_TOKEN_KEYS", keys.path());
     command
 }
 
 #[test]
-fn without_a_database_or_a_token_it_is_a_usage_error() {
+fn without_a_database_or_keys_it_is_a_usage_error() {
     let place = Place::new();
     let mut command = rollcall(Account::Own, &place, &["serve"]);
-    command.env("ROLLCALL_TOKEN", TOKEN);
+    command.env("ROLLCALL_TOKEN_KEYS", "/nonexistent/keys.json");
     run(command).refused(2, &["--database-url"]);
 
     let mut command = rollcall(Account::Own, &place, &["serve"]);
-    command.env("DATABASE_URL", "postgres://localhost/rollcall");
-    run(command).refused(2, &["--token"]);
+    // This is for clients.
+    command.env("DATABASE_URL", "postgres://localhost/rollcall").env("ROLLCALL_TOKEN", "v4.public.x");
+    run(command).refused(2, &["--token-keys"]);
 }
 
 #[test]
-fn a_poor_token_is_refused_without_being_shown() {
+fn without_usable_keys_it_does_not_start_and_says_why() {
     let place = Place::new();
-    let mut command = rollcall(Account::Own, &place, &["serve", "--listen=127.0.0.1:0"]);
-    command.env("DATABASE_URL", "postgres://localhost/rollcall").env("ROLLCALL_TOKEN", "tooshort");
-    let refused = run(command);
-    refused.refused(1, &["ROLLCALL_TOKEN"]);
-    assert!(!refused.stderr.contains("tooshort"), "{}", refused.stderr);
+    let database = Database::migrated();
+    let keys = Keys::create(&place, "keys.json");
+    let start = |path: &Path| {
+        let mut command = rollcall(Account::Own, &place, &["serve", "--listen=127.0.0.1:0", "--token-keys"]);
+        command.arg(path).env("DATABASE_URL", &database.url);
+        run(command)
+    };
+    start(&place.join("none.json"))
+        .refused(1, &["--token-keys", "rollcall keys create", "there is no key ring", "none.json"]);
+    let other = place.join("other.json");
+    fs::write(&other, r#"{"secret": "swordfish"}"#).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = start(&other);
+    refused.refused(1, &["--token-keys", "other.json", "it is not a key ring"]);
+    assert!(!refused.stderr.contains("swordfish"), "{}", refused.stderr);
+    for mode in [0o640, 0o604, 0o622] {
+        fs::set_permissions(keys.path(), fs::Permissions::from_mode(mode)).unwrap();
+        start(keys.path()).refused(1, &["is open to others", "chmod 600"]);
+    }
+    if only_as_root() {
+        fs::set_permissions(keys.path(), fs::Permissions::from_mode(0o600)).unwrap();
+        Account::Nobody.give(keys.path());
+        start(keys.path()).refused(1, &["belongs to user 65534"]);
+    }
 }
 
 #[test]
 fn plaintext_where_others_can_listen_takes_a_flag() {
     let place = Place::new();
     let database = Database::migrated();
+    let keys = Keys::create(&place, "keys.json");
     for everywhere in ["--listen=0.0.0.0:0", "--listen=[::]:0"] {
         let mut command = rollcall(Account::Own, &place, &["serve", everywhere]);
-        command.env("DATABASE_URL", &database.url).env("ROLLCALL_TOKEN", TOKEN);
+        command.env("DATABASE_URL", &database.url).env("ROLLCALL_TOKEN_KEYS", keys.path());
         run(command).refused(1, &["in clear", "--allow-plaintext"]);
     }
     let mut command = rollcall(Account::Own, &place, &["serve", "--listen=0.0.0.0:0", "--allow-plaintext"]);
-    command.env("DATABASE_URL", &database.url);
-    let mut server = Server::try_serve(command, TOKEN).unwrap();
+    command.env("DATABASE_URL", &database.url).env("ROLLCALL_TOKEN_KEYS", keys.path());
+    let mut server = Server::try_serve(command, "").unwrap();
     server.address.set_ip([127, 0, 0, 1].into());
     server.await_active();
     server.stop();
@@ -55,7 +76,9 @@ fn plaintext_where_others_can_listen_takes_a_flag() {
 fn an_unmigrated_database_is_refused_and_left_as_it_was() {
     let place = Place::new();
     let database = Database::empty();
-    run(serve(&place, &database, &[])).refused(1, &["rollcall migrate", "--migrate"]);
+    let keys = Keys::create(&place, "keys.json");
+    run(serve(&place, &database, &keys, &[])).refused(1, &["rollcall migrate", "--migrate"]);
+    keys.bootstrap(&place, &database, &[]).refused(1, &["rollcall migrate"]);
     assert_eq!(
         database.sql("select count(*) from pg_class where relnamespace = 'public'::regnamespace"),
         "0"
@@ -69,7 +92,8 @@ fn a_half_migrated_database_is_refused_until_it_is_migrated() {
     database.sql(
         "delete from refinery_schema_history where version = (select max(version) from refinery_schema_history)",
     );
-    run(serve(&place, &database, &[])).refused(1, &["rollcall migrate"]);
+    let keys = Keys::create(&place, "keys.json");
+    run(serve(&place, &database, &keys, &[])).refused(1, &["rollcall migrate"]);
 }
 
 #[test]
@@ -80,8 +104,9 @@ fn a_schema_from_a_newer_release_is_refused() {
         "insert into refinery_schema_history (version, name, applied_on, checksum)
          values (9999, 'from_the_future', '2030-01-01T00:00:00Z', '1')",
     );
+    let keys = Keys::create(&place, "keys.json");
     for flags in [&[][..], &["--migrate"]] {
-        run(serve(&place, &database, flags)).refused(1, &["9999", "run a newer rollcall"]);
+        run(serve(&place, &database, &keys, flags)).refused(1, &["9999", "run a newer rollcall"]);
     }
 }
 
@@ -89,8 +114,9 @@ fn a_schema_from_a_newer_release_is_refused() {
 fn of_eight_that_migrate_and_start_at_once_on_an_empty_database_one_becomes_active() {
     let place = Place::new();
     let database = Database::empty();
-    let servers: Vec<Server> = thread::scope(|scope| {
-        let start = || Server::try_serve(serve(&place, &database, &["--migrate"]), TOKEN).unwrap();
+    let keys = Keys::create(&place, "keys.json");
+    let mut servers: Vec<Server> = thread::scope(|scope| {
+        let start = || Server::try_serve(serve(&place, &database, &keys, &["--migrate"]), "").unwrap();
         let starts: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
@@ -102,7 +128,9 @@ fn of_eight_that_migrate_and_start_at_once_on_an_empty_database_one_becomes_acti
     eventually("one is active", || statuses() == [200, 503, 503, 503, 503, 503, 503, 503]);
     assert_eq!(database.sql("select epoch from leadership"), "1", "one was ever active");
     // Whichever is asked.
-    for server in &servers {
+    let token = keys.bootstrap(&place, &database, &[]).succeeded().stdout.trim_end().to_owned();
+    for server in &mut servers {
+        server.token.clone_from(&token);
         server.create_session(&place, "demo");
     }
     assert_eq!(servers[0].sessions(&place).len(), 8);
@@ -117,6 +145,7 @@ fn of_eight_that_migrate_and_start_at_once_on_an_empty_database_one_becomes_acti
 fn the_databases_password_is_never_shown() {
     const PASSWORD: &str = "correct-horse-battery";
     let place = Place::new();
+    let keys = Keys::create(&place, "keys.json");
     let shows_nothing = |ended: &Ended| {
         let shown = [&ended.stdout, &ended.stderr].iter().any(|text| text.contains(PASSWORD));
         assert!(!shown, "{ended:?}");
@@ -128,9 +157,11 @@ fn the_databases_password_is_never_shown() {
             &["serve", "--listen=127.0.0.1:0"],
             &["serve", "--listen=127.0.0.1:0", "--migrate"],
             &["dev", "--listen=127.0.0.1:0"],
+            &["keys", "bootstrap"],
         ] {
             let mut command = rollcall(Account::Own, &place, arguments);
-            command.env("DATABASE_URL", &url).env("ROLLCALL_TOKEN", TOKEN).env("RUST_LOG", "trace");
+            command.env("DATABASE_URL", &url).env("RUST_LOG", "trace");
+            command.env("ROLLCALL_TOKEN_KEYS", keys.path());
             command.env("ROLLCALL_DATA_DIR", place.join("d"));
             let ended = run(command);
             assert_eq!(ended.code, Some(1), "{host} {arguments:?} {ended:?}");
@@ -138,12 +169,9 @@ fn the_databases_password_is_never_shown() {
             shows_nothing(&ended);
         }
     }
-    for verb in ["migrate", "serve", "dev"] {
-        let mut command = rollcall(Account::Own, &place, &[verb, "--help"]);
-        command.env("DATABASE_URL", format!("postgres://rollcall:{PASSWORD}@db/rollcall"));
-        command.env("ROLLCALL_TOKEN", TOKEN);
-        let help = run(command).succeeded();
-        shows_nothing(&help);
-        assert!(!help.stdout.contains(TOKEN), "{help:?}");
+    for verb in [&["migrate"][..], &["serve"], &["dev"], &["keys", "bootstrap"]] {
+        let mut command = rollcall(Account::Own, &place, verb);
+        command.arg("--help").env("DATABASE_URL", format!("postgres://rollcall:{PASSWORD}@db/rollcall"));
+        shows_nothing(&run(command).succeeded());
     }
 }

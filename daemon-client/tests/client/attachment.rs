@@ -112,6 +112,8 @@ async fn final_refusals_of_an_attach_are_outcomes() {
         (Code::SessionNotActive, |o| matches!(o, Outcome::SessionNotActive(_))),
         (Code::RuntimeNodePermissionDenied, |o| matches!(o, Outcome::PermissionDenied(_))),
         (Code::AuthTokenInvalid, |o| matches!(o, Outcome::TokenInvalid(_))),
+        (Code::AuthTokenExpired, |o| matches!(o, Outcome::TokenInvalid(_))),
+        (Code::AuthTokenRevoked, |o| matches!(o, Outcome::TokenInvalid(_))),
         (Code::VersionFloorExceeded, |o| matches!(o, Outcome::UpgradeRequired(_))),
         (Code::ArgumentInvalid, |o| matches!(o, Outcome::Refused(_))),
     ] {
@@ -184,7 +186,7 @@ async fn a_node_that_the_server_forgot_attaches_again_as_the_same_instance() {
         .into_iter()
         .filter_map(|call| match call {
             Call::Attach(attach) => Some(attach.instance_id),
-            Call::Beat(_) | Call::Update(_) | Call::Detach(_) => None,
+            Call::Beat(_) | Call::Update(_) | Call::Detach(_) | Call::Renew(_) | Call::Exchange(_) => None,
         })
         .collect();
     assert!(instances.iter().all(|instance| *instance == instances[0]));

@@ -12,6 +12,7 @@ use contracts::{Code, Refusal};
 use crate::{
     node::SESSION,
     server::{Call, Running, Script, TOKEN, within},
+    tls::Authority,
 };
 
 fn daemon() -> Command {
@@ -110,6 +111,7 @@ async fn refusals_have_exit_codes_of_their_own() {
         (Code::SessionNotActive, 12),
         (Code::RuntimeNodePermissionDenied, 13),
         (Code::AuthTokenInvalid, 14),
+        (Code::AuthTokenExpired, 14),
         (Code::VersionFloorExceeded, 15),
         (Code::ArgumentInvalid, 16),
     ] {
@@ -146,6 +148,41 @@ async fn usage_errors_are_two() {
     assert!(!text(&output).contains("s3cret"), "{}", text(&output));
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_machine_joins_over_tls_and_starts_again_with_what_it_got() {
+    let script = Script::new();
+    script.exchange_brings(Ok(TOKEN));
+    let authority = Authority::new();
+    let server = authority.serve(&script, "rollcall.example").await;
+    let state = authority.folder().join("state");
+    for _ in 0..2 {
+        let mut command = tour(&server);
+        command
+            .env("ROLLCALL_ADDR", server.secure_address().to_string())
+            .env_remove("ROLLCALL_TOKEN")
+            .env("ROLLCALL_JOIN_TOKEN", "j0in")
+            .env("RUST_LOG", "trace")
+            .arg("--ca-cert")
+            .arg(authority.file())
+            .args(["--tls-server-name", "rollcall.example", "--state-dir"])
+            .arg(&state);
+        let child = command.spawn().unwrap();
+        let id = child.id();
+        // So much is logged that nobody may wait before it is read.
+        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+        script.more_beats(1).await;
+        terminate(id);
+        let output = within("end of the daemon", output).await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        for secret in [TOKEN, "j0in"] {
+            assert!(!text(&output).contains(secret), "{secret} is never shown: {}", text(&output));
+        }
+    }
+    assert_eq!(script.count(|call| matches!(call, Call::Exchange(_))), 1, "the second start has a token");
+    assert_eq!(std::fs::read_to_string(state.join("token")).unwrap().trim(), TOKEN);
+}
+
 #[tokio::test]
 async fn the_node_id_is_kept_from_start_to_start() {
     let script = Script::new();
@@ -166,7 +203,7 @@ async fn the_node_id_is_kept_from_start_to_start() {
         .into_iter()
         .filter_map(|call| match call {
             Call::Attach(attach) => Some(attach.node_id),
-            Call::Beat(_) | Call::Update(_) | Call::Detach(_) => None,
+            Call::Beat(_) | Call::Update(_) | Call::Detach(_) | Call::Renew(_) | Call::Exchange(_) => None,
         })
         .collect();
     assert_eq!(ids.len(), 2);

@@ -8,4 +8,7 @@ mod fence;
 mod node;
 mod outage;
 mod server;
+mod tls;
+mod token;
+mod token_service;
 mod update;

@@ -1,7 +1,7 @@
 //! A node under test, and waiting for where it stands.
 
 use contracts::{EventEnvelopeVersion, capabilities::Declaration, wire::v1};
-use daemon_client::{Addresses, Config, Handle, Health, Outcome, Standing, Token, start};
+use daemon_client::{Addresses, Config, Handle, Health, Outcome, Standing, Token, Trust, start};
 
 use crate::server::{TOKEN, within};
 
@@ -10,7 +10,8 @@ pub(crate) const SESSION: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 pub(crate) fn config(addresses: impl Into<Addresses>) -> Config {
     Config {
         addresses: addresses.into(),
-        token: Token::parse(TOKEN).unwrap(),
+        token: Token::parse(TOKEN).unwrap().into(),
+        trust: Trust::of_system(),
         session_id: SESSION.parse().unwrap(),
         node_id: "laptop-1".parse().unwrap(),
         client_version: EventEnvelopeVersion::current(),

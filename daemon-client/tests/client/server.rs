@@ -2,23 +2,27 @@
 //! connections down at once, as killing a process does.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use contracts::{
-    Refusal,
+    Code, Refusal,
     wire::v1::{
         self,
         runtime_node_service_server::{RuntimeNodeService, RuntimeNodeServiceServer},
+        token_service_server::TokenServiceServer,
     },
 };
 use daemon_client::Address;
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Identity, Server, ServerTlsConfig},
+};
 
 pub(crate) const TOKEN: &str = "t0ken";
 
@@ -29,6 +33,10 @@ pub(crate) enum Call {
     Beat(v1::Beat),
     Update(v1::UpdateCapabilitiesRequest),
     Detach(v1::DetachRequest),
+    /// With the token that was presented.
+    Renew(String),
+    /// With the join token.
+    Exchange(String),
 }
 
 /// What the server answers, and what it was asked. Outlives restarts, as a database does.
@@ -38,7 +46,7 @@ pub(crate) struct Script {
     calls: watch::Sender<Vec<Call>>,
 }
 
-struct Answers {
+pub(crate) struct Answers {
     interval: Duration,
     offline_after: Duration,
     generation: u64,
@@ -49,6 +57,13 @@ struct Answers {
     beat_refusal: Option<Status>,
     update_refusals: VecDeque<Status>,
     is_mute: bool,
+    valid_tokens: HashSet<String>,
+    /// The token of the last beat.
+    beat_token: String,
+    /// Calls whose token was refused.
+    tokens_refused: usize,
+    pub(crate) renewals: VecDeque<Result<String, Status>>,
+    pub(crate) exchanges: VecDeque<Result<String, Status>>,
 }
 
 impl Script {
@@ -64,11 +79,16 @@ impl Script {
             beat_refusal: None,
             update_refusals: VecDeque::new(),
             is_mute: false,
+            valid_tokens: HashSet::from([TOKEN.to_owned()]),
+            beat_token: String::new(),
+            tokens_refused: 0,
+            renewals: VecDeque::new(),
+            exchanges: VecDeque::new(),
         };
         Self { answers: Arc::new(Mutex::new(answers)), calls: watch::Sender::new(Vec::new()) }
     }
 
-    fn answers<T>(&self, change: impl FnOnce(&mut Answers) -> T) -> T {
+    pub(crate) fn answers<T>(&self, change: impl FnOnce(&mut Answers) -> T) -> T {
         change(&mut self.answers.lock().unwrap())
     }
 
@@ -119,6 +139,34 @@ impl Script {
         self.answers(|answers| answers.is_mute = is_mute);
     }
 
+    /// These tokens are valid from now on, and no others.
+    pub(crate) fn valid_tokens(&self, tokens: &[&str]) {
+        self.answers(|answers| answers.valid_tokens = tokens.iter().map(|&token| token.to_owned()).collect());
+    }
+
+    pub(crate) fn tokens_refused(&self) -> usize {
+        self.answers(|answers| answers.tokens_refused)
+    }
+
+    /// Waits for a beat with this token.
+    pub(crate) async fn beat_with(&self, token: &str) {
+        self.until("beat with the token", |script| script.answers(|answers| answers.beat_token == token))
+            .await;
+    }
+
+    /// The token of a call, if it is valid.
+    pub(crate) fn token<T>(&self, request: &Request<T>) -> Result<String, Status> {
+        let sent = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let token = sent.and_then(|sent| sent.strip_prefix("Bearer ")).unwrap().to_owned();
+        self.answers(|answers| {
+            if answers.valid_tokens.contains(&token) {
+                return Ok(token);
+            }
+            answers.tokens_refused += 1;
+            Err(Refusal::new(Code::AuthTokenExpired, "the token is over").into())
+        })
+    }
+
     /// The calls so far.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.borrow().clone()
@@ -153,7 +201,7 @@ impl Script {
         self.until("more beats", |script| script.beats() >= beats).await;
     }
 
-    fn note(&self, call: Call) {
+    pub(crate) fn note(&self, call: Call) {
         self.calls.send_modify(|calls| calls.push(call));
     }
 }
@@ -177,6 +225,16 @@ impl Running {
     }
 
     pub(crate) async fn start_at(script: &Script, socket: SocketAddr) -> Self {
+        Self::serve(script, socket, Server::builder()).await
+    }
+
+    pub(crate) async fn start_tls(script: &Script, identity: Identity) -> Self {
+        let tls = ServerTlsConfig::new().identity(identity);
+        let server = Server::builder().tls_config(tls).unwrap();
+        Self::serve(script, "127.0.0.1:0".parse().unwrap(), server).await
+    }
+
+    async fn serve(script: &Script, socket: SocketAddr, mut server: Server) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let script = script.clone();
@@ -184,8 +242,9 @@ impl Running {
             .spawn(async move {
                 let listener = TcpListener::bind(socket).await.unwrap();
                 let socket = listener.local_addr().unwrap();
-                let serve = Server::builder()
-                    .add_service(RuntimeNodeServiceServer::new(script))
+                let serve = server
+                    .add_service(RuntimeNodeServiceServer::new(script.clone()))
+                    .add_service(TokenServiceServer::new(script))
                     .serve_with_incoming(TcpListenerStream::new(listener));
                 tokio::spawn(serve);
                 socket
@@ -197,6 +256,10 @@ impl Running {
 
     pub(crate) fn address(&self) -> Address {
         self.socket.to_string().parse().unwrap()
+    }
+
+    pub(crate) fn secure_address(&self) -> Address {
+        format!("https://{}", self.socket).parse().unwrap()
     }
 }
 
@@ -212,18 +275,13 @@ fn duration(duration: Duration) -> Option<prost_types::Duration> {
     duration.try_into().ok()
 }
 
-fn check_token<T>(request: &Request<T>) {
-    let sent = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-    assert_eq!(sent, Some("Bearer t0ken"));
-}
-
 #[tonic::async_trait]
 impl RuntimeNodeService for Script {
     async fn attach(
         &self,
         request: Request<v1::AttachRequest>,
     ) -> Result<Response<v1::AttachResponse>, Status> {
-        check_token(&request);
+        self.token(&request)?;
         self.note(Call::Attach(request.into_inner()));
         tokio::time::sleep(self.answers(|answers| answers.attach_takes)).await;
         self.answers(|answers| match answers.attach_refusals.pop_front() {
@@ -245,7 +303,8 @@ impl RuntimeNodeService for Script {
         &self,
         request: Request<v1::HeartbeatRequest>,
     ) -> Result<Response<v1::HeartbeatResponse>, Status> {
-        check_token(&request);
+        let token = self.token(&request)?;
+        self.answers(|answers| answers.beat_token = token);
         self.note(Call::Beat(request.into_inner().beat.unwrap()));
         if self.answers(|answers| answers.is_mute) {
             std::future::pending::<()>().await;
@@ -266,7 +325,7 @@ impl RuntimeNodeService for Script {
         &self,
         request: Request<v1::UpdateCapabilitiesRequest>,
     ) -> Result<Response<v1::UpdateCapabilitiesResponse>, Status> {
-        check_token(&request);
+        self.token(&request)?;
         let request = request.into_inner();
         let state = match request.health() {
             v1::ReportedHealth::Degraded => v1::SlotState::Degraded,
@@ -286,7 +345,7 @@ impl RuntimeNodeService for Script {
         &self,
         request: Request<v1::DetachRequest>,
     ) -> Result<Response<v1::DetachResponse>, Status> {
-        check_token(&request);
+        self.token(&request)?;
         self.note(Call::Detach(request.into_inner()));
         Ok(Response::new(v1::DetachResponse {}))
     }

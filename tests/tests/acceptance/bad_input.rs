@@ -6,17 +6,24 @@ use contracts::{
     limits,
     refusal::ReceivedRefusal,
     wire::v1::{
-        ArchiveSessionRequest, AttachRequest, Beat, Capability, CloseSessionRequest, CreateSessionRequest,
-        Declaration, DetachRequest, ExplainNodeRequest, GetNodeRequest, GetRosterRequest, GetSessionRequest,
-        HeartbeatRequest, IdempotencyClass, ListNodesRequest, ListSessionsRequest, RaiseVersionFloorRequest,
-        ReportedHealth, SlotState, StreamHeartbeatsRequest, StreamHeartbeatsResponse, Tool,
-        UpdateCapabilitiesRequest, WatchRosterRequest, beat_result::Outcome,
+        ArchiveSessionRequest, AttachRequest, Beat, Capability, CloseSessionRequest, CreateJoinTokenRequest,
+        CreateSessionRequest, Declaration, DetachNodeRequest, DetachRequest, ExchangeJoinTokenRequest,
+        ExplainNodeRequest, ForgetNodeRequest, GetNodeRequest, GetRosterRequest, GetSessionRequest,
+        HeartbeatRequest, IdempotencyClass, IssueTokenRequest, ListAuditEntriesRequest, ListMembersRequest,
+        ListNodesRequest, ListSessionsRequest, MemberRole, MemberState, RaiseVersionFloorRequest,
+        RemoveMemberRequest, RenewTokenRequest, ReportedHealth, RevokeNodeRequest, RevokeTokenRequest,
+        SetMemberRequest, SlotState, StreamHeartbeatsRequest, StreamHeartbeatsResponse, Tool,
+        TransferNodeRequest, UpdateCapabilitiesRequest, WatchRosterRequest, beat_result::Outcome,
+        revoke_node_request::Scope as Bar,
     },
 };
+use control_plane::auth::tokens::Scope;
 use prost::Message;
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use sqlx::AssertSqlSafe;
-use tests::{Attaching, Client, Database, Plane, PlaneOptions, Raw, RawAnswer, framed, methods};
+use tests::{
+    Attaching, Client, Database, Plane, PlaneOptions, Raw, RawAnswer, framed, methods, token, user_scopes,
+};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
@@ -389,6 +396,167 @@ fn bad_changes_of_sessions(session_id: &str, bad: &mut BadRequests) {
     }
 }
 
+/// Ids of requests that are none.
+fn request_ids() -> Vec<String> {
+    uuids().into_iter().filter(|id| !id.is_empty() && *id != Uuid::nil().to_string()).collect()
+}
+
+fn reasons() -> Vec<String> {
+    texts(limits::REASON_CHARS_MAX).into_iter().chain([" ".to_owned()]).collect()
+}
+
+/// Everything that is wrong with what owners ask of members; without the fault, each would do something.
+fn bad_changes_of_members(session_id: &str, bad: &mut BadRequests) {
+    let participant_id = Uuid::now_v7().to_string();
+    let set = SetMemberRequest {
+        session_id: session_id.to_owned(),
+        participant_id: participant_id.clone(),
+        role: MemberRole::Viewer.into(),
+        state: MemberState::Active.into(),
+        ..SetMemberRequest::default()
+    };
+    let remove = RemoveMemberRequest {
+        session_id: session_id.to_owned(),
+        participant_id,
+        ..RemoveMemberRequest::default()
+    };
+    let list = ListMembersRequest { session_id: session_id.to_owned(), ..ListMembersRequest::default() };
+    let (setting, removing, listing) =
+        ("MembershipService/SetMember", "MembershipService/RemoveMember", "MembershipService/ListMembers");
+    for id in uuids() {
+        bad.add(setting, "session_id", &SetMemberRequest { session_id: id.clone(), ..set.clone() });
+        bad.add(setting, "participant_id", &SetMemberRequest { participant_id: id.clone(), ..set.clone() });
+        bad.add(removing, "session_id", &RemoveMemberRequest { session_id: id.clone(), ..remove.clone() });
+        let request = RemoveMemberRequest { participant_id: id.clone(), ..remove.clone() };
+        bad.add(removing, "participant_id", &request);
+        bad.add(listing, "session_id", &ListMembersRequest { session_id: id, ..list.clone() });
+    }
+    for number in [0, 5, -1, i32::MAX] {
+        bad.add(setting, "role", &SetMemberRequest { role: number, ..set.clone() });
+        bad.add(setting, "state", &SetMemberRequest { state: number, ..set.clone() });
+    }
+    for reason in reasons() {
+        bad.add(setting, "reason", &SetMemberRequest { reason: reason.clone(), ..set.clone() });
+        bad.add(removing, "reason", &RemoveMemberRequest { reason, ..remove.clone() });
+    }
+    for request_id in request_ids() {
+        let request = SetMemberRequest { request_id: request_id.clone(), ..set.clone() };
+        bad.add(setting, "request_id", &request);
+        bad.add(removing, "request_id", &RemoveMemberRequest { request_id, ..remove.clone() });
+    }
+    bad.add(listing, "page_size", &ListMembersRequest { page_size: -1, ..list.clone() });
+    for page_token in page_tokens().into_iter().chain(["garbage".to_owned()]) {
+        bad.add(listing, "page_token", &ListMembersRequest { page_token, ..list.clone() });
+    }
+}
+
+/// Everything that is wrong with what admins ask of nodes.
+fn bad_changes_of_nodes(session_id: &str, node_id: &str, bad: &mut BadRequests) {
+    let detach = DetachNodeRequest { node_id: node_id.to_owned(), ..DetachNodeRequest::default() };
+    let revoke = RevokeNodeRequest {
+        node_id: node_id.to_owned(),
+        scope: Some(Bar::SessionId(session_id.to_owned())),
+        reason: "test".to_owned(),
+        ..RevokeNodeRequest::default()
+    };
+    let transfer = TransferNodeRequest {
+        node_id: node_id.to_owned(),
+        participant_id: Uuid::now_v7().to_string(),
+        ..TransferNodeRequest::default()
+    };
+    let forget = ForgetNodeRequest { node_id: node_id.to_owned(), ..ForgetNodeRequest::default() };
+    let (detaching, revoking) = ("NodeAdminService/DetachNode", "NodeAdminService/RevokeNode");
+    let (transferring, forgetting) = ("NodeAdminService/TransferNode", "NodeAdminService/ForgetNode");
+    for node_id in node_ids() {
+        bad.add(detaching, "node_id", &DetachNodeRequest { node_id: node_id.clone(), ..detach.clone() });
+        bad.add(revoking, "node_id", &RevokeNodeRequest { node_id: node_id.clone(), ..revoke.clone() });
+        let request = TransferNodeRequest { node_id: node_id.clone(), ..transfer.clone() };
+        bad.add(transferring, "node_id", &request);
+        bad.add(forgetting, "node_id", &ForgetNodeRequest { node_id, ..forget.clone() });
+    }
+    for id in uuids() {
+        let request = RevokeNodeRequest { scope: Some(Bar::SessionId(id.clone())), ..revoke.clone() };
+        bad.add(revoking, "session_id", &request);
+        let request = TransferNodeRequest { participant_id: id, ..transfer.clone() };
+        bad.add(transferring, "participant_id", &request);
+    }
+    bad.add(revoking, "scope", &RevokeNodeRequest { scope: None, ..revoke.clone() });
+    let nowhere = RevokeNodeRequest { scope: Some(Bar::Everywhere(false)), ..revoke.clone() };
+    bad.add(revoking, "everywhere", &nowhere);
+    bad.add(revoking, "reason", &RevokeNodeRequest { reason: String::new(), ..revoke.clone() });
+    for reason in reasons() {
+        bad.add(detaching, "reason", &DetachNodeRequest { reason: reason.clone(), ..detach.clone() });
+        bad.add(revoking, "reason", &RevokeNodeRequest { reason: reason.clone(), ..revoke.clone() });
+        bad.add(transferring, "reason", &TransferNodeRequest { reason: reason.clone(), ..transfer.clone() });
+        bad.add(forgetting, "reason", &ForgetNodeRequest { reason, ..forget.clone() });
+    }
+    for request_id in request_ids() {
+        let id = || request_id.clone();
+        bad.add(detaching, "request_id", &DetachNodeRequest { request_id: id(), ..detach.clone() });
+        bad.add(revoking, "request_id", &RevokeNodeRequest { request_id: id(), ..revoke.clone() });
+        bad.add(transferring, "request_id", &TransferNodeRequest { request_id: id(), ..transfer.clone() });
+        bad.add(forgetting, "request_id", &ForgetNodeRequest { request_id: id(), ..forget.clone() });
+    }
+}
+
+/// Everything that is wrong with what is asked of tokens and of the audit.
+fn bad_requests_of_tokens(bad: &mut BadRequests) {
+    let issue = IssueTokenRequest { scopes: vec![1], ..IssueTokenRequest::default() };
+    let revoke = RevokeTokenRequest { token_id: Uuid::now_v7().to_string(), reason: String::new() };
+    let join = CreateJoinTokenRequest {
+        participant_id: Uuid::now_v7().to_string(),
+        scopes: vec![1],
+        ..CreateJoinTokenRequest::default()
+    };
+    let list = ListAuditEntriesRequest::default();
+    let (issuing, revoking) = ("TokenService/IssueToken", "TokenService/RevokeToken");
+    let (joining, listing) = ("TokenService/CreateJoinToken", "AuditService/ListAuditEntries");
+    for id in uuids() {
+        if !id.is_empty() {
+            let request = IssueTokenRequest { participant_id: id.clone(), ..issue.clone() };
+            bad.add(issuing, "participant_id", &request);
+            bad.add(
+                listing,
+                "session_id",
+                &ListAuditEntriesRequest { session_id: id.clone(), ..list.clone() },
+            );
+        }
+        bad.add(revoking, "token_id", &RevokeTokenRequest { token_id: id.clone(), ..revoke.clone() });
+        let request = CreateJoinTokenRequest { participant_id: id, ..join.clone() };
+        bad.add(joining, "participant_id", &request);
+    }
+    for scopes in [vec![], vec![0], vec![5], vec![1, -1]] {
+        bad.add(issuing, "scopes", &IssueTokenRequest { scopes: scopes.clone(), ..issue.clone() });
+        bad.add(joining, "scopes", &CreateJoinTokenRequest { scopes, ..join.clone() });
+    }
+    for (seconds, nanos) in [(0, 0), (59, 999_999_999), (-1, 0), (i64::MAX, i32::MAX), (i64::MIN, i32::MIN)] {
+        let lifetime = Some(prost_types::Duration { seconds, nanos });
+        bad.add(issuing, "lifetime", &IssueTokenRequest { lifetime, ..issue.clone() });
+        bad.add(joining, "lifetime", &CreateJoinTokenRequest { lifetime, ..join.clone() });
+        let request = CreateJoinTokenRequest { token_lifetime: lifetime, ..join.clone() };
+        bad.add(joining, "token_lifetime", &request);
+        bad.add("TokenService/RenewToken", "lifetime", &RenewTokenRequest { lifetime });
+    }
+    for uses in [-1, 100_001, i32::MIN, i32::MAX] {
+        bad.add(joining, "uses", &CreateJoinTokenRequest { uses, ..join.clone() });
+    }
+    for reason in reasons() {
+        bad.add(issuing, "reason", &IssueTokenRequest { reason: reason.clone(), ..issue.clone() });
+        bad.add(revoking, "reason", &RevokeTokenRequest { reason: reason.clone(), ..revoke.clone() });
+        bad.add(joining, "reason", &CreateJoinTokenRequest { reason, ..join.clone() });
+    }
+    for node_id in node_ids().into_iter().filter(|node_id| !node_id.is_empty()) {
+        bad.add(listing, "node_id", &ListAuditEntriesRequest { node_id, ..list.clone() });
+    }
+    bad.add(listing, "page_size", &ListAuditEntriesRequest { page_size: -1, ..list.clone() });
+    for page_token in page_tokens().into_iter().chain(["garbage".to_owned()]) {
+        bad.add(listing, "page_token", &ListAuditEntriesRequest { page_token, ..list.clone() });
+    }
+}
+
+/// The one method whose argument proves who calls: what is wrong with it is refused like a bad token, by no field.
+const EXCHANGE: &str = "/rollcall.v1.TokenService/ExchangeJoinToken";
+
 /// A control plane on which nothing changes by itself for an hour, with one node online.
 struct Calm {
     plane: Plane,
@@ -412,11 +580,16 @@ impl Calm {
         bad_requests_of_nodes(&self.session, "laptop-1", self.generation, &mut bad);
         bad_reads(&self.session, &mut bad);
         bad_changes_of_sessions(&self.session, &mut bad);
+        bad_changes_of_members(&self.session, &mut bad);
+        bad_changes_of_nodes(&self.session, "laptop-1", &mut bad);
+        bad_requests_of_tokens(&mut bad);
         bad.0
     }
 
+    /// With the node's owner's token that also is an admin's, so that every method gets as far as its arguments.
     async fn raw(&self) -> Raw {
-        Raw::connect(&self.plane.url(), Some(self.plane.token())).await
+        let token = token(self.plane.participant(), user_scopes().with(Scope::Admin));
+        Raw::connect(&self.plane.url(), Some(&token)).await
     }
 
     async fn is_unharmed(&self) {
@@ -475,7 +648,11 @@ async fn every_method_of_the_contract_has_bad_input_here() {
     bad_requests_of_nodes("", "", 1, &mut bad);
     bad_reads("", &mut bad);
     bad_changes_of_sessions("", &mut bad);
-    let covered: BTreeSet<_> = bad.0.into_iter().map(|bad| bad.path).collect();
+    bad_changes_of_members("", &mut bad);
+    bad_changes_of_nodes("", "", &mut bad);
+    bad_requests_of_tokens(&mut bad);
+    let mut covered: BTreeSet<_> = bad.0.into_iter().map(|bad| bad.path).collect();
+    assert!(covered.insert(EXCHANGE.to_owned()), "it has a test of its own");
     let there_are: BTreeSet<_> = methods().into_iter().map(|method| method.path).collect();
     assert_eq!(covered, there_are);
     assert!(there_are.len() >= 16, "{there_are:?}");
@@ -501,6 +678,32 @@ async fn every_bad_argument_is_refused_by_its_field_and_writes_nothing() {
         assert!(refused.message.starts_with(bad.field), "{}: {}", bad.path, refused.message);
         assert!(refused.message.len() < 500, "what was sent is not sent back: {}", refused.message);
     }
+    assert_eq!(contents(&calm.plane.database).await, before);
+    calm.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn whatever_is_sent_for_a_join_token_is_refused_alike_and_writes_nothing() {
+    let calm = Calm::start().await;
+    let before = contents(&calm.plane.database).await;
+    let raw = calm.raw().await;
+    let digits = "0123456789abcdef";
+    let shaped = format!("rcjoin_{digits}_{}", digits.repeat(4));
+    let mut refusals = Vec::new();
+    for join_token in texts(limits::REASON_CHARS_MAX).into_iter().chain([
+        String::new(),
+        "rcjoin__".to_owned(),
+        shaped.to_uppercase(),
+        format!("{shaped} "),
+        format!("{shaped}\0"),
+        "x".repeat(64 * 1024),
+        shaped,
+    ]) {
+        let message = ExchangeJoinTokenRequest { join_token }.encode_to_vec();
+        refusals.push(refusal_in(raw.call(EXCHANGE, "application/grpc", framed(&message)).await.unwrap()));
+    }
+    assert_eq!(refusals[0].code, "auth.token_invalid");
+    assert!(refusals.iter().all(|refused| *refused == refusals[0]), "{refusals:?}");
     assert_eq!(contents(&calm.plane.database).await, before);
     calm.is_unharmed().await;
 }

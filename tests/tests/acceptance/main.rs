@@ -1,6 +1,8 @@
 //! What the product promises, shown on the built binaries, from outside.
 
+mod access;
 mod attach;
+mod audit;
 mod bad_input;
 mod beats;
 mod brake;
@@ -9,12 +11,15 @@ mod daemons;
 mod explain;
 mod floor;
 mod generations;
+mod members;
 mod observability;
 mod outage;
+mod revocation;
 mod service_time;
 mod sessions;
 mod silence;
 mod spans;
 mod standby;
+mod tokens;
 mod watch;
 mod wire_service;

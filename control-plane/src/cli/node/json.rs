@@ -103,6 +103,48 @@ pub(crate) struct Finding {
     at: Option<String>,
 }
 
+/// The answer of detach.
+#[derive(Debug, Serialize)]
+pub(crate) struct Detached {
+    /// As it is now; as it would be when `dry_run` is true.
+    pub(crate) node: Node,
+    pub(crate) dry_run: bool,
+    /// As the audit names it.
+    pub(crate) request_id: String,
+}
+
+/// The answer of revoke.
+#[derive(Debug, Serialize)]
+pub(crate) struct Revoked {
+    /// As they are now; as they would be when `dry_run` is true.
+    pub(crate) slots: Vec<Node>,
+    pub(crate) dry_run: bool,
+    /// As the audit names it.
+    pub(crate) request_id: String,
+}
+
+/// The answer of transfer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Transferred {
+    pub(crate) node_id: String,
+    /// The new owner.
+    pub(crate) participant_id: String,
+    /// Fences the former owner's daemon.
+    pub(crate) generation: u64,
+    pub(crate) dry_run: bool,
+    /// As the audit names it.
+    pub(crate) request_id: String,
+}
+
+/// The answer of forget.
+#[derive(Debug, Serialize)]
+pub(crate) struct Forgotten {
+    pub(crate) node_id: String,
+    pub(crate) dry_run: bool,
+    /// As the audit names it.
+    pub(crate) request_id: String,
+}
+
 /// One line of watch.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

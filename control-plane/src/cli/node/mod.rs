@@ -1,12 +1,16 @@
-//! `rollcall node ...`: what is attached, and why it is in its state.
+//! `rollcall node ...`: what is attached, why it is in its state, and what an operator does to it.
 
+mod detach;
 mod explain;
+mod forget;
 mod get;
 mod json;
 mod list;
+mod revoke;
 mod roster;
 mod roster_change;
 mod text;
+mod transfer;
 mod watch;
 mod watched_session;
 
@@ -44,6 +48,14 @@ enum Verb {
     Explain(explain::Explain),
     /// Follow the roster of a session as it changes
     Watch(watch::Watch),
+    /// Take a node out of its slot; it may attach again
+    Detach(detach::Detach),
+    /// Bar a node from one session, or from all, for ever
+    Revoke(revoke::Revoke),
+    /// Give a node to another participant
+    Transfer(transfer::Transfer),
+    /// Delete a node that is not attached, with its history
+    Forget(forget::Forget),
 }
 
 impl Command {
@@ -65,6 +77,10 @@ impl Command {
             Verb::List(list) => list.run(&mut servers, output).await,
             Verb::Get(get) => get.run(&mut servers, output).await,
             Verb::Explain(explain) => explain.run(&mut servers, output).await,
+            Verb::Detach(detach) => detach.run(&mut servers, output).await,
+            Verb::Revoke(revoke) => revoke.run(&mut servers, output).await,
+            Verb::Transfer(transfer) => transfer.run(&mut servers, output).await,
+            Verb::Forget(forget) => forget.run(&mut servers, output).await,
             Verb::Watch(watch) => tokio::select! {
                 done = watch.run(&mut servers, output) => done,
                 () = stop => Ok(()),

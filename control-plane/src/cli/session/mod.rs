@@ -7,6 +7,7 @@ mod create;
 mod get;
 pub(crate) mod json;
 mod list;
+mod member;
 mod raise_floor;
 mod text;
 
@@ -50,6 +51,8 @@ enum Verb {
     Close(close::Close),
     /// Raise the version floor; nodes below it become read-only
     RaiseFloor(raise_floor::RaiseFloor),
+    /// Who may use a session: list, set, remove
+    Member(member::Member),
 }
 
 impl Command {
@@ -69,6 +72,7 @@ impl Command {
             Verb::Archive(archive) => archive.run(&mut servers, output).await,
             Verb::Close(close) => close.run(&mut servers, output).await,
             Verb::RaiseFloor(raise) => raise.run(&mut servers, output).await,
+            Verb::Member(member) => member.run(&mut servers, output).await,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 
-use crate::cli::{fake_server::SESSION, tests::Arguments};
+use crate::cli::{
+    fake_server::{PARTICIPANT, SESSION},
+    tests::Arguments,
+};
 
 fn refusal(arguments: &[&str]) -> String {
     let error = Arguments::try_parse_from([&["rollcall"], arguments].concat()).unwrap_err();
@@ -31,6 +34,29 @@ fn ids_versions_and_names_are_refused_in_the_servers_words() {
         (&["node", "list", "--session", "x"], "session_id must be a hyphenated UUID"),
         (&["node", "list", "--addr", "https://host"], "only http:// is spoken"),
         (&["node", "list", "--timeout", "0s"], "must be more than nothing"),
+        (&["node", "detach", "n", "--reason", ""], "reason is required"),
+        (&["node", "detach", "n", "--request-id", "7"], "request_id must be a hyphenated UUID"),
+        (&["node", "transfer", "n", "--to", "me"], "participant_id must be a hyphenated UUID"),
+        (&["node", "revoke", "n", "--everywhere"], "--reason <TEXT>"),
+        (&["node", "revoke", "n", "--reason", "r"], "<--session <ID>|--everywhere>"),
+        (
+            &["node", "revoke", "n", "--reason", "r", "--everywhere", "--session", SESSION],
+            "cannot be used with",
+        ),
+        (&["session", "member", "set", SESSION, PARTICIPANT, "--role", "owner"], "--state <STATE>"),
+        (
+            &["session", "member", "set", SESSION, PARTICIPANT, "--state", "active", "--role", "boss"],
+            "[possible values: owner, collaborator, runtime-contributor, viewer]",
+        ),
+        (&["token", "issue"], "--scope <SCOPE>"),
+        (
+            &["token", "issue", "--scope", "all"],
+            "[possible values: node, session:read, session:write, admin]",
+        ),
+        (&["token", "issue", "--scope", "node", "--lifetime", "1500ms"], "must be whole seconds"),
+        (&["token", "revoke", "v4.public.abc"], "token_id must be a hyphenated UUID"),
+        (&["token", "join", "create", "--scope", "node"], "--participant <UUID>"),
+        (&["audit", "list", "--limit", "0"], "0 is not in"),
     ] {
         let refused = refusal(arguments);
         assert!(refused.contains(words), "{refused}");
@@ -48,38 +74,45 @@ fn connection_flags_stand_before_and_after_the_verb() {
     }
 }
 
-#[test]
-fn every_verb_teaches_by_example_and_says_its_exit_codes() {
+/// All nouns and verbs, and what is under them.
+fn commands() -> Vec<clap::Command> {
+    fn collect(command: &clap::Command, into: &mut Vec<clap::Command>) {
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            into.push(command.clone());
+            collect(command, into);
+        }
+    }
     let mut root = Arguments::command();
     root.build();
-    for noun in root.get_subcommands().filter(|noun| noun.get_name() != "help") {
-        for command in [noun].into_iter().chain(noun.get_subcommands()) {
-            if command.get_name() == "help" {
-                continue;
-            }
-            let help = command.clone().render_long_help().to_string();
-            assert!(help.contains("Examples:\n  rollcall "), "{help}");
-            assert!(help.contains("Exit codes:"), "{help}");
-        }
+    let mut all = Vec::new();
+    collect(&root, &mut all);
+    all
+}
+
+#[test]
+fn every_verb_teaches_by_example_and_says_its_exit_codes() {
+    for mut command in commands() {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Examples:\n  rollcall "), "{help}");
+        assert!(help.contains("Exit codes:"), "{help}");
     }
 }
 
 #[test]
 fn the_examples_in_the_help_parse() {
-    let mut root = Arguments::command();
-    root.build();
-    for noun in root.get_subcommands().filter(|noun| noun.get_name() != "help") {
-        for command in [noun].into_iter().chain(noun.get_subcommands()) {
-            let Some(help) = command.get_after_help() else {
-                continue;
-            };
-            for example in help.to_string().lines().filter_map(|line| line.strip_prefix("  rollcall ")) {
-                let words = example.split(" | ").next().into_iter().flat_map(str::split_whitespace);
-                let parsed = Arguments::try_parse_from(["rollcall"].into_iter().chain(words));
-                assert!(parsed.is_ok(), "{example}: {parsed:?}");
-            }
+    let mut count = 0;
+    for command in commands() {
+        let Some(help) = command.get_after_help() else {
+            continue;
+        };
+        for example in help.to_string().lines().filter_map(|line| line.strip_prefix("  rollcall ")) {
+            let words = example.split(" | ").next().into_iter().flat_map(str::split_whitespace);
+            let parsed = Arguments::try_parse_from(["rollcall"].into_iter().chain(words));
+            assert!(parsed.is_ok(), "{example}: {parsed:?}");
+            count += 1;
         }
     }
+    assert!(count > 40, "only {count} examples were found");
 }
 
 #[test]
@@ -90,4 +123,7 @@ fn help_never_shows_the_token() {
     assert!(!error.to_string().contains("hush"));
     let parsed = Arguments::try_parse_from(["rollcall", "node", "list", "--token", "hush"]).unwrap();
     assert!(!format!("{parsed:?}").contains("hush"));
+
+    let exchange = ["rollcall", "token", "join", "exchange", "--join-token", "hush"];
+    assert!(!format!("{:?}", Arguments::try_parse_from(exchange).unwrap()).contains("hush"));
 }

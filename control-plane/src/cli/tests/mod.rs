@@ -1,8 +1,11 @@
 //! The verbs as a whole: arguments in, wire in between, text out.
 
+mod access;
 mod arguments;
+mod credentials;
 mod paging;
 mod refusals;
+mod token_verbs;
 mod verbs;
 mod watching;
 
@@ -90,6 +93,8 @@ pub(crate) async fn run(arguments: &[&str], mut output: Output, stop: impl Futur
         match command {
             Command::Session(command) => command.execute(&mut output).await,
             Command::Node(command) => command.execute(&mut output, stop).await,
+            Command::Token(command) => command.execute(&mut output).await,
+            Command::Audit(command) => command.execute(&mut output).await,
         }
     };
     let done = tokio::time::timeout(Duration::from_secs(30), ran).await.expect("the verb hangs");

@@ -23,7 +23,7 @@ async fn a_refusal_has_its_message_its_code_and_a_hint() {
         captured.notes(),
         "error: the token has expired\n\
          code: auth.token_invalid (docs/errors/auth.token_invalid.md)\n\
-         hint: export ROLLCALL_TOKEN as printed by `rollcall dev`, or give --token\n"
+         hint: export ROLLCALL_TOKEN as printed by `rollcall dev`, or give --token or --token-file\n"
     );
 }
 

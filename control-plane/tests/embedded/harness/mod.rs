@@ -2,6 +2,7 @@
 
 mod account;
 mod database;
+mod keys;
 mod place;
 mod program;
 mod server;
@@ -16,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) use self::{
     account::{Account, only_as_root},
     database::{Database, embedded, in_data_dir, postmaster, query, refused_by},
+    keys::Keys,
     place::Place,
     program::{Ended, Running, rollcall, run},
     server::{Server, dev, http_status},

@@ -56,8 +56,8 @@ impl Server {
     }
 
     /// Starts `rollcall serve`, and waits until it says where it listens; gives how it ended if it does not.
-    pub(crate) fn try_serve(mut command: Command, token: &str) -> Result<Self, Ended> {
-        command.env("ROLLCALL_TOKEN", token);
+    /// The token is for its clients.
+    pub(crate) fn try_serve(command: Command, token: &str) -> Result<Self, Ended> {
         let mut running = Running::start(command);
         let mut address = None;
         eventually("the address it listens on, or the end", || {
@@ -85,8 +85,13 @@ impl Server {
 
     /// The command line with what this server printed to paste.
     pub(crate) fn client(&self, place: &Place, arguments: &[&str]) -> Ended {
+        self.client_with(place, &self.token, arguments)
+    }
+
+    /// The command line with another token.
+    pub(crate) fn client_with(&self, place: &Place, token: &str, arguments: &[&str]) -> Ended {
         let mut command = rollcall(Account::Own, place, arguments);
-        command.env("ROLLCALL_ADDR", format!("http://{}", self.address)).env("ROLLCALL_TOKEN", &self.token);
+        command.env("ROLLCALL_ADDR", format!("http://{}", self.address)).env("ROLLCALL_TOKEN", token);
         run(command)
     }
 

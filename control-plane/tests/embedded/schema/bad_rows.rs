@@ -23,6 +23,15 @@ insert into attachment_spans (attachment_id, session_id, node_key, participant_i
 insert into runtime_node_presence (node_key, generation, last_heartbeat_at, health_state, health_cause)
     values (1, 1, now(), 'online', 'self_reported');
 insert into service_windows (epoch, opened_at, counts_from, proven_until) values (1, now(), now(), now());
+insert into issued_tokens (token_id, participant_id, expires_at)
+    values ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-00000000000a', now());
+insert into revoked_tokens (token_id, expires_at) values ('00000000-0000-0000-0000-0000000000b1', now());
+insert into join_tokens (id, secret_hash, participant_id, scopes, uses_left, token_lifetime, expires_at)
+    values ('j', decode(repeat('00', 32), 'hex'), '00000000-0000-0000-0000-00000000000a', 'node', 1, '1 h', now());
+insert into audit_entries (epoch, actor_id, action, target)
+    values (1, '00000000-0000-0000-0000-00000000000a', 'node.forget', 'n');
+insert into request_answers (participant_id, request_id, method, request_digest, answer) values
+    ('00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-0000000000c1', 'ForgetNode', '', '');
 ";
 
 /// What refuses, and what it refuses. Nothing of a refused statement is kept.
@@ -183,6 +192,37 @@ const BAD: &[(&str, &[&str])] = &[
         &["insert into presence_brake (only_row) values (false)", "update presence_brake set only_row = false"],
     ),
     ("presence_brake_pkey", &["insert into presence_brake default values"]),
+    (
+        "revoked_tokens_token_id_key",
+        &["insert into revoked_tokens (token_id, expires_at) select token_id, expires_at from revoked_tokens"],
+    ),
+    ("issued_tokens_participant_fkey", &["update issued_tokens set participant_id = gen_random_uuid()"]),
+    (
+        "issued_tokens_pkey",
+        &["insert into issued_tokens (token_id, participant_id, expires_at)
+           select token_id, participant_id, expires_at from issued_tokens"],
+    ),
+    ("join_tokens_participant_fkey", &["update join_tokens set participant_id = gen_random_uuid()"]),
+    ("join_tokens_uses_left_not_negative", &["update join_tokens set uses_left = -1"]),
+    (
+        "join_tokens_secret_hash_length",
+        &[
+            "update join_tokens set secret_hash = ''",
+            "update join_tokens set secret_hash = decode(repeat('00', 31), 'hex')",
+            "update join_tokens set secret_hash = decode(repeat('00', 33), 'hex')",
+        ],
+    ),
+    (
+        // Two requests of one id, whatever they ask.
+        "request_answers_pkey",
+        &["insert into request_answers (participant_id, request_id, method, request_digest, answer)
+           select participant_id, request_id, 'DetachNode', '', '' from request_answers"],
+    ),
+    (
+        "maintenance_one_row",
+        &["insert into maintenance (only_row) values (false)", "update maintenance set only_row = false"],
+    ),
+    ("maintenance_pkey", &["insert into maintenance default values"]),
 ];
 
 /// Every rule but not null and primary keys.
@@ -236,6 +276,9 @@ fn no_rule_refuses_what_is_good() {
         "update attachment_spans set ended_at = started_at, end_cause = 'superseded'",
         "update runtime_node_presence set health_state = 'offline', health_cause = 'revoked', generation = null",
         "update service_windows set counts_from = opened_at, proven_until = opened_at",
+        "update attachment_spans set ended_at = started_at, end_cause = 'transferred'",
+        "update join_tokens set uses_left = 0, secret_hash = decode(repeat('ff', 32), 'hex')",
+        "update maintenance set since = now(), reason = 'upgrade'",
     ] {
         database.sql(statement);
     }

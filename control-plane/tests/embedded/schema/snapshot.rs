@@ -14,7 +14,7 @@ attachment_spans column ended_at timestamp with time zone
 attachment_spans column end_cause text
 attachment_spans column end_reason text
 attachment_spans constraint attachment_spans_attachment_fkey FOREIGN KEY (attachment_id) REFERENCES runtime_node_attachments(id)
-attachment_spans constraint attachment_spans_end_cause_known CHECK (end_cause = ANY (ARRAY['detached'::text, 'superseded'::text, 'session_closed'::text, 'revoked'::text]))
+attachment_spans constraint attachment_spans_end_cause_known CHECK (end_cause = ANY (ARRAY['detached'::text, 'superseded'::text, 'session_closed'::text, 'revoked'::text, 'transferred'::text]))
 attachment_spans constraint attachment_spans_end_has_a_cause CHECK ((ended_at IS NULL) = (end_cause IS NULL))
 attachment_spans constraint attachment_spans_ends_after_start CHECK (ended_at >= started_at)
 attachment_spans constraint attachment_spans_pkey PRIMARY KEY (id)
@@ -22,6 +22,40 @@ attachment_spans CREATE INDEX attachment_spans_attachment_idx ON public.attachme
 attachment_spans CREATE INDEX attachment_spans_instance_idx ON public.attachment_spans USING btree (node_key, instance_id)
 attachment_spans CREATE INDEX attachment_spans_session_idx ON public.attachment_spans USING btree (session_id, started_at)
 attachment_spans CREATE UNIQUE INDEX attachment_spans_node_generation_key ON public.attachment_spans USING btree (node_key, generation)
+audit_entries table
+audit_entries column id bigint not null generated always as identity
+audit_entries column at timestamp with time zone not null default now()
+audit_entries column epoch bigint not null
+audit_entries column actor_id uuid not null
+audit_entries column action text not null
+audit_entries column session_id uuid
+audit_entries column target text not null
+audit_entries column reason text
+audit_entries column request_id uuid
+audit_entries constraint audit_entries_pkey PRIMARY KEY (id)
+audit_entries CREATE INDEX audit_entries_session_idx ON public.audit_entries USING btree (session_id, id)
+audit_entries CREATE INDEX audit_entries_target_idx ON public.audit_entries USING btree (target, id)
+issued_tokens table
+issued_tokens column token_id uuid not null
+issued_tokens column participant_id uuid not null
+issued_tokens column expires_at timestamp with time zone not null
+issued_tokens column issued_at timestamp with time zone not null default now()
+issued_tokens constraint issued_tokens_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
+issued_tokens constraint issued_tokens_pkey PRIMARY KEY (token_id)
+issued_tokens CREATE INDEX issued_tokens_expires_idx ON public.issued_tokens USING btree (expires_at)
+join_tokens table
+join_tokens column id text not null
+join_tokens column secret_hash bytea not null
+join_tokens column participant_id uuid not null
+join_tokens column scopes text not null
+join_tokens column uses_left integer not null
+join_tokens column token_lifetime interval not null
+join_tokens column expires_at timestamp with time zone not null
+join_tokens column created_at timestamp with time zone not null default now()
+join_tokens constraint join_tokens_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
+join_tokens constraint join_tokens_pkey PRIMARY KEY (id)
+join_tokens constraint join_tokens_secret_hash_length CHECK (octet_length(secret_hash) = 32)
+join_tokens constraint join_tokens_uses_left_not_negative CHECK (uses_left >= 0)
 leadership table
 leadership column only_row boolean not null default true
 leadership column epoch bigint not null default 0
@@ -30,6 +64,12 @@ leadership column since timestamp with time zone
 leadership constraint leadership_epoch_not_negative CHECK (epoch >= 0)
 leadership constraint leadership_one_row CHECK (only_row)
 leadership constraint leadership_pkey PRIMARY KEY (only_row)
+maintenance table
+maintenance column only_row boolean not null default true
+maintenance column since timestamp with time zone
+maintenance column reason text
+maintenance constraint maintenance_one_row CHECK (only_row)
+maintenance constraint maintenance_pkey PRIMARY KEY (only_row)
 participants table
 participants column id uuid not null
 participants column created_at timestamp with time zone not null default now()
@@ -39,6 +79,22 @@ presence_brake column only_row boolean not null default true
 presence_brake column held_since timestamp with time zone
 presence_brake constraint presence_brake_one_row CHECK (only_row)
 presence_brake constraint presence_brake_pkey PRIMARY KEY (only_row)
+request_answers table
+request_answers column participant_id uuid not null
+request_answers column request_id uuid not null
+request_answers column method text not null
+request_answers column request_digest bytea not null
+request_answers column answer bytea not null
+request_answers column answered_at timestamp with time zone not null default now()
+request_answers constraint request_answers_pkey PRIMARY KEY (participant_id, request_id)
+request_answers CREATE INDEX request_answers_answered_idx ON public.request_answers USING btree (answered_at)
+revoked_tokens table
+revoked_tokens column id bigint not null generated always as identity
+revoked_tokens column token_id uuid not null
+revoked_tokens column expires_at timestamp with time zone not null
+revoked_tokens column revoked_at timestamp with time zone not null default now()
+revoked_tokens constraint revoked_tokens_pkey PRIMARY KEY (id)
+revoked_tokens constraint revoked_tokens_token_id_key UNIQUE (token_id)
 runtime_node_attachments table
 runtime_node_attachments column id uuid not null
 runtime_node_attachments column session_id uuid not null

@@ -21,7 +21,7 @@ pub(crate) enum Exit {
     SessionNotActive,
     /// The session or node is not there, or not ours to use.
     PermissionDenied,
-    /// The token is not valid.
+    /// The token is not valid, expired or revoked.
     TokenInvalid,
     /// Only a newer client can attach.
     UpgradeRequired,
@@ -88,7 +88,9 @@ impl Exit {
             Self::Revoked => "the node was revoked",
             Self::SessionNotActive => "the session is archived or closed",
             Self::PermissionDenied => "the session or node does not exist, or is not yours to use",
-            Self::TokenInvalid => "the token is not valid",
+            Self::TokenInvalid => {
+                "the token or join token is not valid, expired or revoked (a token file is waited for)"
+            }
             Self::UpgradeRequired => "only a newer client can attach",
             Self::Refused => "refused for ever for another reason, which the log tells",
             Self::Interrupted => "a second signal: stopped at once, perhaps without detaching",

@@ -1,15 +1,21 @@
 //! The command line and the environment.
 
-use std::path::PathBuf;
+use std::{
+    error::Error,
+    path::{Path, PathBuf},
+};
 
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use contracts::{EventEnvelopeVersion, NodeId, SessionId};
-use daemon_client::{Addresses, Config, Health, Token};
+use daemon_client::{Addresses, Config, Health, JoinToken, Token, TokenSource, Trust};
 
 use crate::{
     capability::{CapabilityFlag, declaration},
     exit::Exit,
 };
+
+/// Name of the file in the state folder.
+const TOKEN_FILE: &str = "token";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,12 +24,18 @@ Examples:
     export ROLLCALL_TOKEN=...
     rollcall-daemon --session 01890a5d-ac96-774b-bcce-b302099a8057 --capability codex
 
+  A new machine, with a join token from an admin, over TLS:
+    export ROLLCALL_JOIN_TOKEN=...
+    rollcall-daemon --session ... --addr https://rollcall.example:7420 --ca-cert ca.pem \\
+        --token-file /var/lib/rollcall/token
+
   A second node on one machine, with an active server and a standby:
     rollcall-daemon --session ... --node-id build-2 --capability builder@1.0 \\
         --addr http://10.0.0.1:7420,http://10.0.0.2:7420
 
 The daemon beats at the server's pace until it is stopped. It outlives any outage of
-the control plane without attaching anew. Logs go to stderr, as JSON when that is not a
+the control plane without attaching anew. It renews its token before that ends, and puts
+the new one into the token file, which it reads again whenever that changes. Logs go to stderr, as JSON when that is not a
 terminal; RUST_LOG sets how much.";
 
 /// Keeps this machine attached to a Rollcall session as a runtime node.
@@ -31,14 +43,33 @@ terminal; RUST_LOG sets how much.";
 #[derive(Parser)]
 #[command(name = "rollcall-daemon", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{}", Exit::table()))]
 pub(crate) struct Flags {
-    /// Addresses of the control plane, comma-separated: the active server and its standbys, in any order.
+    /// Addresses of the control plane, comma-separated: the active server and its standbys, in any order, all http:// or
+    /// all https://.
     #[arg(long, value_name = "URL[,URL]", env = "ROLLCALL_ADDR", default_value = "http://127.0.0.1:7420")]
     addr: Addresses,
 
     /// Token that says who owns the node. Better set in the environment: others on this machine can read flags.
     // Kept as text and parsed later, for clap shows a value that it cannot parse.
-    #[arg(long, value_name = "TOKEN", env = "ROLLCALL_TOKEN", hide_env_values = true)]
-    token: String,
+    #[arg(long, value_name = "TOKEN", env = "ROLLCALL_TOKEN", hide_env_values = true, conflicts_with_all = ["token_file", "join_token"])]
+    token: Option<String>,
+
+    /// File that holds the token, in place of --token. Read again when it changes; a renewed token is put there. While
+    /// there is no valid token in it, the daemon waits for one [default: `token` in the state folder, if it is there or
+    /// a join token is given].
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Join token, exchanged once for a token when there is none in the token file. Better set in the environment.
+    #[arg(long, value_name = "TOKEN", env = "ROLLCALL_JOIN_TOKEN", hide_env_values = true)]
+    join_token: Option<String>,
+
+    /// PEM file of the certificates that https:// servers are checked by, in place of those of the system.
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_CA_CERT")]
+    ca_cert: Option<PathBuf>,
+
+    /// Name that the certificates of https:// servers must have, in place of the host of the address.
+    #[arg(long, value_name = "NAME", env = "ROLLCALL_TLS_SERVER_NAME")]
+    tls_server_name: Option<String>,
 
     /// Session to attach to.
     #[arg(long, value_name = "UUID", env = "ROLLCALL_SESSION")]
@@ -49,7 +80,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME", env = "ROLLCALL_NODE_ID")]
     pub(crate) node_id: Option<NodeId>,
 
-    /// Folder that keeps the node id [default: $XDG_STATE_HOME/rollcall or ~/.local/state/rollcall].
+    /// Folder that keeps the node id, and the token of a join token [default: $XDG_STATE_HOME/rollcall or ~/.local/state/rollcall].
     #[arg(long, value_name = "FOLDER", env = "ROLLCALL_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
 
@@ -85,18 +116,18 @@ impl From<HealthFlag> for Health {
 }
 
 impl Flags {
-    /// What the client needs.
+    /// What the client needs. `state` is the state folder, if there is a place for one.
     ///
     /// # Errors
     ///
     /// Faults that clap cannot see, told as clap tells its own.
-    pub(crate) fn config(self, node_id: NodeId) -> Result<Config, clap::Error> {
-        let wrong = |flag: &str, error: &dyn std::error::Error| {
-            Self::command().error(ErrorKind::ValueValidation, format!("{flag}: {error}"))
-        };
+    pub(crate) fn config(self, node_id: NodeId, state: Option<&Path>) -> Result<Config, clap::Error> {
+        let token = self.token_source(state)?;
+        let trust = self.trust()?;
         Ok(Config {
             addresses: self.addr,
-            token: Token::parse(&self.token).map_err(|error| wrong("--token", &error))?,
+            token,
+            trust,
             session_id: self.session,
             node_id,
             client_version: self.client_version,
@@ -104,6 +135,53 @@ impl Flags {
             declaration: declaration(&self.capabilities).map_err(|error| wrong("--capability", &error))?,
         })
     }
+
+    fn token_source(&self, state: Option<&Path>) -> Result<TokenSource, clap::Error> {
+        if let Some(token) = &self.token {
+            return Token::parse(token).map(TokenSource::from).map_err(|error| wrong("--token", &error));
+        }
+        let join = self.join_token.as_deref().map(JoinToken::parse).transpose();
+        let join = join.map_err(|error| wrong("--join-token", &error))?;
+        let kept = || {
+            let path = state?.join(TOKEN_FILE);
+            (join.is_some() || path.exists()).then_some(path)
+        };
+        match self.token_file.clone().or_else(kept) {
+            Some(path) => Ok(TokenSource::File { path, join }),
+            None if join.is_some() => {
+                Err(missing("there is no place to keep a token in: pass --token-file or --state-dir"))
+            }
+            None => {
+                Err(missing("a token is required: set ROLLCALL_TOKEN, or pass --token-file or --join-token"))
+            }
+        }
+    }
+
+    fn trust(&self) -> Result<Trust, clap::Error> {
+        let trust = match &self.ca_cert {
+            Some(file) => Trust::of_file(file).map_err(|error| wrong("--ca-cert", &error))?,
+            None => Trust::of_system(),
+        };
+        match &self.tls_server_name {
+            Some(name) => trust.expecting(name).map_err(|error| wrong("--tls-server-name", &error)),
+            None => Ok(trust),
+        }
+    }
+}
+
+fn missing(what: &str) -> clap::Error {
+    Flags::command().error(ErrorKind::MissingRequiredArgument, what)
+}
+
+/// A value that cannot be used, with the causes: an error about a file leaves why to them.
+fn wrong(flag: &str, error: &dyn Error) -> clap::Error {
+    let mut text = format!("{flag}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    Flags::command().error(ErrorKind::ValueValidation, text)
 }
 
 #[cfg(test)]
@@ -126,7 +204,7 @@ mod tests {
     fn the_tour_parses() {
         let flags =
             parse(&["--node-id", "laptop-1", "--capability", "codex", "--client-version", "1.0"]).unwrap();
-        let config = flags.config("laptop-1".parse().unwrap()).unwrap();
+        let config = flags.config("laptop-1".parse().unwrap(), None).unwrap();
         assert_eq!(config.session_id.to_string(), SESSION);
         assert_eq!(config.health, Health::Online);
         assert_eq!(config.declaration.unwrap().keys().collect::<Vec<_>>(), ["codex"]);
@@ -136,7 +214,8 @@ mod tests {
     fn a_wrong_token_is_never_shown() {
         let flags =
             Flags::try_parse_from(["rollcall-daemon", "--token", "s3cret word", "--session", SESSION]);
-        let error = flags.unwrap_or_else(|error| panic!("{error}")).config("n".parse().unwrap()).unwrap_err();
+        let error =
+            flags.unwrap_or_else(|error| panic!("{error}")).config("n".parse().unwrap(), None).unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
         assert_eq!(error.exit_code(), 2);
     }
@@ -145,7 +224,40 @@ mod tests {
     fn a_capability_given_twice_is_a_usage_error() {
         let flags =
             parse(&["--capability", "a", "--capability", "a@1.1"]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(flags.config("n".parse().unwrap()).unwrap_err().exit_code(), 2);
+        assert_eq!(flags.config("n".parse().unwrap(), None).unwrap_err().exit_code(), 2);
+    }
+
+    fn without_token(more: &[&str]) -> Result<Config, clap::Error> {
+        let base = ["rollcall-daemon", "--session", SESSION];
+        Flags::try_parse_from(base.iter().chain(more))?
+            .config("n".parse().unwrap(), Some(Path::new("/nowhere")))
+    }
+
+    #[test]
+    fn a_token_comes_from_one_place() {
+        let source = |more: &[&str]| without_token(more).unwrap().token;
+        assert!(matches!(source(&["--token", "t"]), TokenSource::Given(_)));
+        assert!(
+            matches!(source(&["--token-file", "f"]), TokenSource::File { path, join: None } if path == Path::new("f"))
+        );
+        assert!(matches!(source(&["--token-file", "f", "--join-token", "j"]),
+            TokenSource::File { path, join: Some(_) } if path == Path::new("f")));
+        assert!(matches!(source(&["--join-token", "j"]),
+            TokenSource::File { path, join: Some(_) } if path == Path::new("/nowhere/token")));
+        for more in [&["--token", "t", "--token-file", "f"][..], &["--token", "t", "--join-token", "j"], &[]]
+        {
+            assert_eq!(without_token(more).unwrap_err().exit_code(), 2, "{more:?}");
+        }
+    }
+
+    #[test]
+    fn faults_of_tls_are_usage_errors_that_say_why() {
+        let error = without_token(&["--token", "t", "--ca-cert", "/nowhere/ca.pem"]).unwrap_err().to_string();
+        assert!(error.contains("--ca-cert: cannot read /nowhere/ca.pem: "), "{error}");
+        assert!(without_token(&["--token", "t", "--tls-server-name", "no name"]).is_err());
+        for mixed in ["https://a,http://b", "https://a,b"] {
+            assert!(without_token(&["--token", "t", "--addr", mixed]).is_err(), "{mixed}");
+        }
     }
 
     #[test]

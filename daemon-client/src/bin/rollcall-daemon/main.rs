@@ -40,15 +40,17 @@ fn main() -> ExitCode {
 async fn keep_attached(flags: Flags) -> anyhow::Result<Exit> {
     // Before anything that takes time, so that no signal is missed.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let state = state_folder::find(flags.state_dir.as_deref());
     let node_id = match flags.node_id.clone() {
         Some(node_id) => node_id,
         None => {
-            let folder = state_folder::find(flags.state_dir.as_deref())
+            let folder = state
+                .as_deref()
                 .context("there is no place to keep a node id in: pass --node-id or --state-dir")?;
-            node_id::persisted(&folder).context("pass --node-id, or a --state-dir that can be written")?
+            node_id::persisted(folder).context("pass --node-id, or a --state-dir that can be written")?
         }
     };
-    let config = flags.config(node_id)?;
+    let config = flags.config(node_id, state.as_deref())?;
     info!(
         node_id = %config.node_id,
         session_id = %config.session_id,

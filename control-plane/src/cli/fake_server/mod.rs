@@ -1,6 +1,9 @@
 //! A small server of prepared answers on loopback, for tests of what goes over the wire.
 
+pub(crate) mod access;
+
 use std::{
+    any::Any,
     collections::VecDeque,
     net::SocketAddr,
     pin::Pin,
@@ -11,9 +14,12 @@ use contracts::{
     Code, Refusal,
     wire::v1::{
         self,
+        audit_service_server::AuditServiceServer,
+        membership_service_server::MembershipServiceServer,
         node_admin_service_server::{NodeAdminService, NodeAdminServiceServer},
         runtime_node_service_server::{RuntimeNodeService, RuntimeNodeServiceServer},
         session_service_server::{SessionService, SessionServiceServer},
+        token_service_server::TokenServiceServer,
         watch_roster_response::Event,
     },
 };
@@ -26,6 +32,7 @@ use tokio_stream::{
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
 pub(crate) const SESSION: &str = "0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61";
+pub(crate) const PARTICIPANT: &str = "5f0c3a52-93d5-4a26-8f58-0f6a3f2f6f10";
 /// 2023-11-14T22:13:20Z.
 const THEN: i64 = 1_700_000_000;
 
@@ -48,7 +55,7 @@ pub(crate) fn node(id: &str) -> v1::RuntimeNode {
     v1::RuntimeNode {
         node_id: id.to_owned(),
         session_id: SESSION.to_owned(),
-        participant_id: "5f0c3a52-93d5-4a26-8f58-0f6a3f2f6f10".to_owned(),
+        participant_id: PARTICIPANT.to_owned(),
         attachment_id: "7d1b9b8e-2c1c-4a43-9a35-5b8f3f0f4c11".to_owned(),
         generation: 4,
         slot_state: v1::SlotState::Online.into(),
@@ -71,7 +78,9 @@ pub(crate) struct Prepared {
     pub(crate) sessions: Vec<v1::Session>,
     pub(crate) nodes: Vec<v1::RuntimeNode>,
     pub(crate) affected_nodes: Vec<v1::AffectedNode>,
-    /// Said to writes of sessions, one a call, before they succeed.
+    pub(crate) members: Vec<v1::Member>,
+    pub(crate) audit_entries: Vec<v1::AuditEntry>,
+    /// Said to writes, one a call, before they succeed.
     pub(crate) refusals: Vec<Refusal>,
     /// One a watch, in order.
     pub(crate) watches: Vec<WatchScript>,
@@ -108,6 +117,7 @@ struct Seen {
     revisions: Mutex<Vec<String>>,
     calls: Mutex<Vec<&'static str>>,
     tokens: Mutex<Vec<String>>,
+    requests: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl FakeServer {
@@ -128,6 +138,8 @@ impl FakeServer {
             sessions: prepared.sessions,
             nodes: prepared.nodes,
             affected_nodes: prepared.affected_nodes,
+            members: prepared.members,
+            audit_entries: prepared.audit_entries,
             page_size: prepared.page_size.max(1),
             open: Mutex::default(),
             seen: seen.clone(),
@@ -137,6 +149,9 @@ impl FakeServer {
             Server::builder()
                 .add_service(SessionServiceServer::new(service.clone()))
                 .add_service(NodeAdminServiceServer::new(service.clone()))
+                .add_service(MembershipServiceServer::new(service.clone()))
+                .add_service(TokenServiceServer::new(service.clone()))
+                .add_service(AuditServiceServer::new(service.clone()))
                 .add_service(RuntimeNodeServiceServer::new(service))
                 .serve_with_incoming(incoming)
                 .await
@@ -167,6 +182,18 @@ impl FakeServer {
         self.seen.tokens.lock().unwrap().clone()
     }
 
+    /// The requests of one kind.
+    pub(crate) fn requests<Q: Clone + 'static>(&self) -> Vec<Q> {
+        self.seen
+            .requests
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(|request| request.downcast_ref())
+            .cloned()
+            .collect()
+    }
+
     fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -195,6 +222,8 @@ struct State {
     sessions: Vec<v1::Session>,
     nodes: Vec<v1::RuntimeNode>,
     affected_nodes: Vec<v1::AffectedNode>,
+    members: Vec<v1::Member>,
+    audit_entries: Vec<v1::AuditEntry>,
     refusals: Mutex<VecDeque<Refusal>>,
     watches: Mutex<VecDeque<WatchScript>>,
     page_size: usize,
@@ -207,12 +236,14 @@ struct State {
 struct Service(Arc<State>);
 
 impl Service {
-    fn called<Q>(&self, call: &'static str, request: Request<Q>) -> Q {
+    fn called<Q: Clone + Send + 'static>(&self, call: &'static str, request: Request<Q>) -> Q {
         self.0.seen.calls.lock().unwrap().push(call);
         if let Some(token) = request.metadata().get("authorization") {
             self.0.seen.tokens.lock().unwrap().push(token.to_str().unwrap().to_owned());
         }
-        request.into_inner()
+        let request = request.into_inner();
+        self.0.seen.requests.lock().unwrap().push(Box::new(request.clone()));
+        request
     }
 
     fn refuse_if_prepared(&self) -> Result<(), Status> {
@@ -368,30 +399,40 @@ impl NodeAdminService for Service {
 
     async fn detach_node(
         &self,
-        _request: Request<v1::DetachNodeRequest>,
+        request: Request<v1::DetachNodeRequest>,
     ) -> Result<Response<v1::DetachNodeResponse>, Status> {
-        Err(not_prepared())
+        let request = self.called("detach_node", request);
+        self.refuse_if_prepared()?;
+        let node = v1::RuntimeNode { slot_state: v1::SlotState::Offline.into(), ..node(&request.node_id) };
+        Ok(Response::new(v1::DetachNodeResponse { node: Some(node) }))
     }
 
     async fn revoke_node(
         &self,
-        _request: Request<v1::RevokeNodeRequest>,
+        request: Request<v1::RevokeNodeRequest>,
     ) -> Result<Response<v1::RevokeNodeResponse>, Status> {
-        Err(not_prepared())
+        let request = self.called("revoke_node", request);
+        self.refuse_if_prepared()?;
+        let slot = v1::RuntimeNode { slot_state: v1::SlotState::Revoked.into(), ..node(&request.node_id) };
+        Ok(Response::new(v1::RevokeNodeResponse { slots: vec![slot] }))
     }
 
     async fn transfer_node(
         &self,
-        _request: Request<v1::TransferNodeRequest>,
+        request: Request<v1::TransferNodeRequest>,
     ) -> Result<Response<v1::TransferNodeResponse>, Status> {
-        Err(not_prepared())
+        self.called("transfer_node", request);
+        self.refuse_if_prepared()?;
+        Ok(Response::new(v1::TransferNodeResponse { generation: 5 }))
     }
 
     async fn forget_node(
         &self,
-        _request: Request<v1::ForgetNodeRequest>,
+        request: Request<v1::ForgetNodeRequest>,
     ) -> Result<Response<v1::ForgetNodeResponse>, Status> {
-        Err(not_prepared())
+        self.called("forget_node", request);
+        self.refuse_if_prepared()?;
+        Ok(Response::new(v1::ForgetNodeResponse {}))
     }
 }
 

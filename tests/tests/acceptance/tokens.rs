@@ -1,0 +1,501 @@
+//! Tokens: which are let in and which are not, how they end, and how they are made.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use contracts::{
+    ParticipantId,
+    wire::v1::{
+        AccessToken, CreateJoinTokenRequest, ExchangeJoinTokenRequest, GetRosterRequest, IssueTokenRequest,
+        MemberRole, RenewTokenRequest, RevokeTokenRequest, StreamHeartbeatsRequest, StreamHeartbeatsResponse,
+        TokenScope, WatchRosterRequest, WatchRosterResponse,
+    },
+};
+use control_plane::auth::tokens::Scope;
+use sqlx::AssertSqlSafe;
+use tests::{
+    Client, DEADLINE, Plane, PlaneOptions, dated_token, eventually, forged_token, refusal, signed_token,
+    token, token_for, user_scopes,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+/// How soon a token that ended must have ended what it opened.
+const BITES_WITHIN: Duration = Duration::from_secs(2);
+
+fn somebody() -> ParticipantId {
+    ParticipantId(Uuid::now_v7())
+}
+
+async fn issue(admin: &Client, participant: ParticipantId, scopes: &[TokenScope]) -> AccessToken {
+    let request = IssueTokenRequest {
+        participant_id: participant.to_string(),
+        scopes: scopes.iter().map(|scope| (*scope).into()).collect(),
+        ..IssueTokenRequest::default()
+    };
+    let answer = admin.tokens.clone().issue_token(request).await.expect("an admin makes tokens");
+    answer.into_inner().token.expect("an answer has its token")
+}
+
+async fn revoke(client: &Client, token_id: &str) -> Result<(), Status> {
+    let request = RevokeTokenRequest { token_id: token_id.to_owned(), reason: "leaked".to_owned() };
+    client.tokens.clone().revoke_token(request).await.map(drop)
+}
+
+async fn renew(client: &Client, seconds: Option<i64>) -> Result<AccessToken, Status> {
+    let lifetime = seconds.map(|seconds| prost_types::Duration { seconds, nanos: 0 });
+    let answer = client.tokens.clone().renew_token(RenewTokenRequest { lifetime }).await?;
+    Ok(answer.into_inner().token.expect("an answer has its token"))
+}
+
+async fn exchange(client: &Client, join_token: &str) -> Result<AccessToken, Status> {
+    let request = ExchangeJoinTokenRequest { join_token: join_token.to_owned() };
+    let answer = client.tokens.clone().exchange_join_token(request).await?;
+    Ok(answer.into_inner().token.expect("an answer has its token"))
+}
+
+const USER: [TokenScope; 3] = [TokenScope::Node, TokenScope::SessionRead, TokenScope::SessionWrite];
+
+/// The code of what a read with this token is answered.
+async fn read(plane: &Plane, token: &str, session: &str) -> Result<(), String> {
+    let client = Client::connect(&plane.url(), token).await;
+    let request = GetRosterRequest { session_id: session.to_owned(), ..GetRosterRequest::default() };
+    match client.nodes.clone().get_roster(request).await {
+        Ok(_) => Ok(()),
+        Err(status) => Err(refusal(Err::<(), _>(status)).code),
+    }
+}
+
+#[tokio::test]
+async fn only_a_token_that_this_key_ring_signed_for_this_product_and_this_moment_is_let_in() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let session = plane.client().await.session().await;
+    let us = plane.participant();
+    let claims = |scope: &str, aud: &str| {
+        serde_json::json!({
+            "sub": us.to_string(), "scope": scope, "aud": aud,
+            "iat": "2020-01-01T00:00:00Z", "exp": "2100-01-01T00:00:00Z", "jti": Uuid::now_v7().to_string(),
+        })
+    };
+    let good = claims("session:read", "rollcall");
+    assert_eq!(read(&plane, &signed_token(&good), &session).await, Ok(()), "or the rest would show nothing");
+    let changed = |name: &str, value: serde_json::Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        signed_token(&claims)
+    };
+    let hour = Duration::from_secs(3_600);
+    for (what, token) in [
+        ("a forged one", forged_token(us)),
+        ("one of the future", dated_token(us, user_scopes(), hour)),
+        ("one without a scope", signed_token(&claims("", "rollcall"))),
+        ("one with a scope that is none", signed_token(&claims("session:read root", "rollcall"))),
+        ("one for something else", signed_token(&claims("session:read", "payroll"))),
+        ("one with a restriction that nobody knows", changed("only_on", "tuesdays".into())),
+        ("one of nobody", changed("sub", "root".into())),
+        ("one without a name", changed("jti", Uuid::nil().to_string().into())),
+        ("one that ended before it began", changed("exp", "2019-01-01T00:00:00Z".into())),
+        ("one without an end", changed("exp", serde_json::Value::Null)),
+        ("the id of a participant", us.to_string()),
+        ("nothing", String::new()),
+    ] {
+        assert_eq!(read(&plane, &token, &session).await.unwrap_err(), "auth.token_invalid", "{what}");
+    }
+    let over = changed("exp", "2020-01-02T00:00:00Z".into());
+    assert_eq!(read(&plane, &over, &session).await.unwrap_err(), "auth.token_expired");
+}
+
+#[tokio::test]
+async fn a_thousand_mutations_of_a_valid_token_are_refused_and_none_is_logged() {
+    let plane = Plane::start(PlaneOptions::default().environment("RUST_LOG", "debug")).await;
+    let session = plane.client().await.session().await;
+    let good = token(plane.participant(), user_scopes());
+    assert_eq!(read(&plane, &good, &session).await, Ok(()));
+    // Any order that is no pattern will do, and the same one each time tells the same story.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=";
+    let mut mutations = BTreeSet::new();
+    while mutations.len() < 1_000 {
+        let mut bytes = good.clone().into_bytes();
+        let at = random(bytes.len());
+        match random(5) {
+            0 => bytes[at] = LETTERS[random(LETTERS.len())],
+            1 => bytes.truncate(at),
+            2 => bytes.insert(at, LETTERS[random(LETTERS.len())]),
+            3 => drop(bytes.remove(at)),
+            _ => bytes.swap(at, random(good.len())),
+        }
+        let mutation = String::from_utf8(bytes).unwrap();
+        if mutation != good {
+            mutations.insert(mutation);
+        }
+    }
+    let client = Client::connect(&plane.url(), &good).await;
+    let request = GetRosterRequest { session_id: session.clone(), ..GetRosterRequest::default() };
+    let endpoint = tonic::transport::Endpoint::from_shared(plane.url()).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    for mutation in &mutations {
+        let mutant = Client::over(channel.clone(), mutation);
+        let refused = refusal(mutant.nodes.clone().get_roster(request.clone()).await);
+        assert_eq!(refused.code, "auth.token_invalid", "{mutation}");
+        let is_sent_back = mutation.len() > 40 && refused.message.contains(&mutation[..40]);
+        assert!(!is_sent_back, "{}", refused.message);
+    }
+    client.nodes.clone().get_roster(request).await.expect("the good one is still good");
+    let log = plane.process.log().concat();
+    assert!(!log.is_empty());
+    // Neither whole, nor the claims in it, nor the signature.
+    let middle = &good["v4.public.".len()..];
+    for part in [&middle[..40], &middle[middle.len() / 2..middle.len() / 2 + 40]] {
+        assert!(!log.contains(part), "a part of the token is in the log");
+    }
+    for mutation in mutations.iter().filter(|mutation| mutation.len() > 40) {
+        assert!(!log.contains(&mutation[..40]), "the beginning of {mutation} is in the log");
+    }
+}
+
+/// A heartbeat stream and a watch that were opened with one token.
+struct Opened {
+    _batches: mpsc::Sender<StreamHeartbeatsRequest>,
+    answers: Streaming<StreamHeartbeatsResponse>,
+    events: Streaming<WatchRosterResponse>,
+}
+
+impl Opened {
+    async fn by(client: &Client, session: &str) -> Self {
+        let (batches, receiver) = mpsc::channel(1);
+        let answers = client.nodes.clone().stream_heartbeats(ReceiverStream::new(receiver)).await;
+        let mut answers = answers.unwrap().into_inner();
+        batches.send(StreamHeartbeatsRequest::default()).await.unwrap();
+        answers.message().await.unwrap().expect("the stream is open");
+        let watch = WatchRosterRequest { session_id: session.to_owned(), revision: String::new() };
+        let mut events = client.nodes.clone().watch_roster(watch).await.unwrap().into_inner();
+        events.message().await.unwrap().expect("the watch is open");
+        Self { _batches: batches, answers, events }
+    }
+
+    /// How the two end.
+    async fn end(mut self) -> [String; 2] {
+        let answers = timeout(DEADLINE, self.answers.message()).await.expect("the stream ends");
+        let event = async {
+            loop {
+                if let Some(ended) = self.events.message().await.transpose().filter(Result::is_err) {
+                    return ended;
+                }
+            }
+        };
+        let events = timeout(DEADLINE, event).await.expect("the watch ends");
+        [refusal(answers).code, refusal(events).code]
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_expires_ends_the_streams_that_it_opened() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let session = plane.client().await.session().await;
+    let lifetime = Duration::from_secs(4);
+    let made = Instant::now();
+    let brief = token_for(plane.participant(), user_scopes(), lifetime);
+    let client = Client::connect(&plane.url(), &brief).await;
+    let opened = Opened::by(&client, &session).await;
+    let lasting = Opened::by(&plane.client().await, &session).await;
+    assert_eq!(opened.end().await, ["auth.token_expired"; 2]);
+    let lasted = made.elapsed();
+    // A token begins with the second in which it was made.
+    assert!(lasted > lifetime - Duration::from_secs(1), "it ended after {lasted:?}");
+    assert!(lasted < lifetime + BITES_WITHIN, "it ended after {lasted:?}");
+    assert_eq!(read(&plane, &brief, &session).await.unwrap_err(), "auth.token_expired");
+
+    let Opened { _batches: batches, mut answers, .. } = lasting;
+    batches.send(StreamHeartbeatsRequest { batch_id: 7, beats: Vec::new() }).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().batch_id, 7, "another's goes on");
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_within_two_seconds_on_every_server_and_ends_its_streams() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let (owner, admin) = (plane.client().await, plane.admin().await);
+    let session = owner.session().await;
+    let standby = Plane::launch(plane.database.clone(), plane.options_beside()).await;
+    let member = somebody();
+    owner.welcome(&session, member, MemberRole::Collaborator).await;
+    let (leaked, kept) = (issue(&admin, member, &USER).await, issue(&admin, member, &USER).await);
+    let leaked_client = Client::connect(&plane.url(), &leaked.token).await;
+    let kept_client = Client::connect(&plane.url(), &kept.token).await;
+    let generation = leaked_client.online(&session, "laptop-1").await;
+    for server in [&plane, &standby] {
+        assert_eq!(read(server, &leaked.token, &session).await, Ok(()));
+    }
+    let opened = Opened::by(&leaked_client, &session).await;
+    let goes_on = Opened::by(&kept_client, &session).await;
+
+    revoke(&admin, &leaked.token_id).await.unwrap();
+    let revoked = Instant::now();
+    assert_eq!(opened.end().await, ["auth.token_revoked"; 2]);
+    assert!(revoked.elapsed() < BITES_WITHIN, "it took {:?}", revoked.elapsed());
+    assert_eq!(refusal(leaked_client.beat("laptop-1", generation).await).code, "auth.token_revoked");
+    assert_eq!(refusal(renew(&leaked_client, None).await).code, "auth.token_revoked");
+    let look = async || read(&standby, &leaked.token, &session).await;
+    let refused = eventually("the standby knows", look, Result::is_err).await;
+    assert!(revoked.elapsed() < BITES_WITHIN, "it took {:?}", revoked.elapsed());
+    assert_eq!(refused.unwrap_err(), "auth.token_revoked");
+
+    // The same participant's other token is as good as before.
+    let Opened { _batches: batches, mut answers, .. } = goes_on;
+    batches.send(StreamHeartbeatsRequest { batch_id: 7, beats: Vec::new() }).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().batch_id, 7);
+    for server in [&plane, &standby] {
+        assert_eq!(read(server, &kept.token, &session).await, Ok(()));
+    }
+    // Nor do a server that takes over, and one that starts anew.
+    drop(plane);
+    standby.active().await;
+    let taken_over = Client::connect(&standby.url(), &leaked.token).await;
+    assert_eq!(refusal(taken_over.beat("laptop-1", generation).await).code, "auth.token_revoked");
+    let anew = standby.kill_and_restart().await;
+    let look = async || read(&anew, &leaked.token, &session).await;
+    let refused = eventually("the new server knows", look, Result::is_err).await;
+    assert_eq!(refused.unwrap_err(), "auth.token_revoked");
+}
+
+#[tokio::test]
+async fn a_token_is_revoked_by_its_holder_and_by_admins_and_by_nobody_else() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let admin = plane.admin().await;
+    let (us, them) = (somebody(), somebody());
+    let (ours, ours_too) = (issue(&admin, us, &USER).await, issue(&admin, us, &USER).await);
+    let theirs = issue(&admin, them, &USER).await;
+    let client = Client::connect(&plane.url(), &ours.token).await;
+    let foreign = plane.refuses(revoke(&client, &theirs.token_id)).await;
+    let unknown = plane.refuses(revoke(&client, &Uuid::now_v7().to_string())).await;
+    assert_eq!(foreign.code, "auth.token_not_found");
+    assert_eq!(foreign, unknown, "whose token it is, or whether there is one, is not told");
+    revoke(&client, &ours_too.token_id).await.expect("one's own");
+    plane.repeats(revoke(&client, &ours_too.token_id)).await;
+    revoke(&admin, &theirs.token_id).await.expect("an admin, anybody's");
+    revoke(&client, &ours.token_id).await.expect("even the one that is presented");
+    assert_eq!(refusal(renew(&client, None).await).code, "auth.token_revoked");
+}
+
+#[tokio::test]
+async fn an_issued_token_is_what_was_asked_for() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let (owner, admin) = (plane.client().await, plane.admin().await);
+    let session = owner.session().await;
+    let member = somebody();
+    owner.welcome(&session, member, MemberRole::Viewer).await;
+    let request = IssueTokenRequest {
+        participant_id: member.to_string(),
+        scopes: vec![TokenScope::SessionRead.into()],
+        lifetime: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+        reason: "a dashboard".to_owned(),
+    };
+    let issued = admin.tokens.clone().issue_token(request.clone()).await.unwrap();
+    let issued = issued.into_inner().token.unwrap();
+    assert_eq!(issued.participant_id, member.to_string());
+    assert_eq!(issued.scopes, [i32::from(TokenScope::SessionRead)]);
+    assert_eq!(read(&plane, &issued.token, &session).await, Ok(()));
+    let left: f64 = sqlx::query_scalar("select extract(epoch from to_timestamp($1) - now())::float8")
+        .bind(f64::from(u32::try_from(issued.expires_at.unwrap().seconds).unwrap()))
+        .fetch_one(&plane.database.pool)
+        .await
+        .unwrap();
+    assert!((30.0..=60.0).contains(&left), "{left}");
+    let client = Client::connect(&plane.url(), &issued.token).await;
+    let refused = refusal(client.detach("laptop-1", 1).await);
+    assert_eq!((&*refused.code, &*refused.facts["scope"]), ("auth.insufficient_scope", "node"));
+
+    let anew = admin
+        .tokens
+        .clone()
+        .issue_token(IssueTokenRequest { participant_id: String::new(), ..request.clone() })
+        .await;
+    assert_ne!(anew.unwrap().into_inner().token.unwrap().participant_id, member.to_string());
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    for (field, bad) in [
+        ("lifetime", IssueTokenRequest { lifetime: seconds(59), ..request.clone() }),
+        ("lifetime", IssueTokenRequest { lifetime: seconds(-1), ..request.clone() }),
+        ("lifetime", IssueTokenRequest { lifetime: seconds(365 * 86_400 + 1), ..request.clone() }),
+        ("scopes", IssueTokenRequest { scopes: Vec::new(), ..request.clone() }),
+        ("scopes", IssueTokenRequest { scopes: vec![0], ..request.clone() }),
+        ("scopes", IssueTokenRequest { scopes: vec![1, 99], ..request }),
+    ] {
+        let refused = plane.refuses(admin.tokens.clone().issue_token(bad)).await;
+        assert_eq!((&*refused.code, refused.field.as_deref()), ("argument.invalid", Some(field)));
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_token_lives_on_and_is_neither_wider_nor_longer_than_the_one_it_renews() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let participant = somebody();
+    let presented = token_for(participant, Scope::Node, Duration::from_secs(120));
+    let client = Client::connect(&plane.url(), &presented).await;
+    let renewed = renew(&client, None).await.unwrap();
+    assert_eq!(renewed.participant_id, participant.to_string());
+    assert_eq!(renewed.scopes, [i32::from(TokenScope::Node)]);
+    assert_ne!(renewed.token, presented);
+    let shorter = renew(&client, Some(60)).await.unwrap();
+    assert!(shorter.expires_at.unwrap().seconds <= renewed.expires_at.unwrap().seconds - 50);
+    for too_much in [121, 3_600, i64::MAX] {
+        let refused = plane.refuses(renew(&client, Some(too_much))).await;
+        assert_eq!((&*refused.code, refused.field.as_deref()), ("argument.invalid", Some("lifetime")));
+    }
+    // The new one renews in its turn; a short one never grows long again.
+    let client = Client::connect(&plane.url(), &shorter.token).await;
+    let again = renew(&client, None).await.unwrap();
+    assert_eq!(again.scopes, renewed.scopes);
+    let refused = refusal(renew(&client, Some(61)).await);
+    assert_eq!(refused.field.as_deref(), Some("lifetime"));
+    let admin = Client::connect(&plane.url(), &again.token).await;
+    let issue = IssueTokenRequest { scopes: vec![TokenScope::Admin.into()], ..Default::default() };
+    let refused = refusal(admin.tokens.clone().issue_token(issue).await);
+    assert_eq!(refused.code, "auth.insufficient_scope");
+    // The one that was renewed is good until its own end.
+    renew(&Client::connect(&plane.url(), &presented).await, None).await.unwrap();
+}
+
+/// A join token for this participant, which runs nodes and reads.
+async fn join_token(admin: &Client, participant: ParticipantId, uses: i32) -> String {
+    let request = CreateJoinTokenRequest {
+        participant_id: participant.to_string(),
+        scopes: vec![TokenScope::Node.into(), TokenScope::SessionRead.into()],
+        uses,
+        token_lifetime: Some(prost_types::Duration { seconds: 600, nanos: 0 }),
+        ..CreateJoinTokenRequest::default()
+    };
+    let answer = admin.tokens.clone().create_join_token(request).await.expect("an admin makes join tokens");
+    answer.into_inner().join_token
+}
+
+#[tokio::test]
+async fn of_twenty_exchanges_at_once_of_a_join_token_for_five_exactly_five_get_a_token() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let (owner, admin) = (plane.client().await, plane.admin().await);
+    let session = owner.session().await;
+    let fleet = somebody();
+    owner.welcome(&session, fleet, MemberRole::RuntimeContributor).await;
+    for _ in 0..3 {
+        let join = join_token(&admin, fleet, 5).await;
+        let mut exchanging = JoinSet::new();
+        for _ in 0..20 {
+            // Whatever is sent for a token is not looked at.
+            let (client, join) = (Client::connect(&plane.url(), "none").await, join.clone());
+            exchanging.spawn(async move { exchange(&client, &join).await });
+        }
+        let (got, refused): (Vec<_>, Vec<_>) =
+            exchanging.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!((got.len(), refused.len()), (5, 15), "{refused:?}");
+        for refused in refused {
+            assert_eq!(refusal(refused).code, "auth.token_invalid");
+        }
+        let tokens: Vec<_> = got.into_iter().map(Result::unwrap).collect();
+        let ids: BTreeSet<_> = tokens.iter().map(|token| token.token_id.clone()).collect();
+        assert_eq!(ids.len(), 5);
+        for token in tokens {
+            assert_eq!(token.participant_id, fleet.to_string());
+            assert_eq!(token.scopes, [TokenScope::Node, TokenScope::SessionRead].map(i32::from));
+            assert_eq!(read(&plane, &token.token, &session).await, Ok(()));
+        }
+    }
+    let exchanges = admin.audit().await.into_iter().filter(|entry| entry.action == "token.exchange");
+    assert_eq!(exchanges.count(), 15);
+}
+
+#[tokio::test]
+async fn a_join_token_that_is_wrong_unknown_used_up_or_over_is_refused_alike() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let admin = plane.admin().await;
+    let fleet = somebody();
+    let anybody = Client::connect(&plane.url(), "none").await;
+    let (used_up, over, good) = (
+        join_token(&admin, fleet, 0).await,
+        join_token(&admin, fleet, 5).await,
+        join_token(&admin, fleet, 2).await,
+    );
+    exchange(&anybody, &used_up).await.expect("no number means once");
+    let id = over.split('_').nth(1).unwrap();
+    let update = format!("update join_tokens set expires_at = now() - interval '1 s' where id = '{id}'");
+    assert_eq!(
+        sqlx::query(AssertSqlSafe(update)).execute(&plane.database.pool).await.unwrap().rows_affected(),
+        1
+    );
+    let last = good.chars().last().unwrap();
+    let wrong = format!("{}{}", &good[..good.len() - 1], if last == '0' { '1' } else { '0' });
+    let mixed = format!("{}_{}", good.rsplit_once('_').unwrap().0, over.rsplit_once('_').unwrap().1);
+    let unknown = format!("rcjoin_{}_{}", "0".repeat(16), "0".repeat(64));
+    let mut refusals = Vec::new();
+    for bad in [used_up, over, wrong, mixed, unknown, good.to_uppercase(), "x".to_owned(), String::new()] {
+        let refused = plane.refuses(exchange(&anybody, &bad)).await;
+        assert_eq!(refused.code, "auth.token_invalid", "{bad}");
+        refusals.push(refused);
+    }
+    assert!(refusals.iter().all(|refused| *refused == refusals[0]), "{refusals:#?}");
+    // A wrong secret costs no use.
+    for _ in 0..2 {
+        exchange(&anybody, &good).await.unwrap();
+    }
+    assert_eq!(refusal(exchange(&anybody, &good).await).code, "auth.token_invalid");
+}
+
+#[tokio::test]
+async fn a_join_token_is_bounded_and_gives_no_admin() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let admin = plane.admin().await;
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let good = CreateJoinTokenRequest {
+        participant_id: somebody().to_string(),
+        scopes: vec![TokenScope::Node.into()],
+        uses: 1,
+        ..CreateJoinTokenRequest::default()
+    };
+    for (field, bad) in [
+        ("scopes", CreateJoinTokenRequest { scopes: vec![TokenScope::Admin.into()], ..good.clone() }),
+        ("scopes", CreateJoinTokenRequest { scopes: vec![1, TokenScope::Admin.into()], ..good.clone() }),
+        ("scopes", CreateJoinTokenRequest { scopes: Vec::new(), ..good.clone() }),
+        ("uses", CreateJoinTokenRequest { uses: -1, ..good.clone() }),
+        ("uses", CreateJoinTokenRequest { uses: 100_001, ..good.clone() }),
+        ("lifetime", CreateJoinTokenRequest { lifetime: seconds(59), ..good.clone() }),
+        ("lifetime", CreateJoinTokenRequest { lifetime: seconds(7 * 86_400 + 1), ..good.clone() }),
+        ("token_lifetime", CreateJoinTokenRequest { token_lifetime: seconds(366 * 86_400), ..good.clone() }),
+        ("participant_id", CreateJoinTokenRequest { participant_id: String::new(), ..good.clone() }),
+    ] {
+        let refused = plane.refuses(admin.tokens.clone().create_join_token(bad)).await;
+        assert_eq!((&*refused.code, refused.field.as_deref()), ("argument.invalid", Some(field)));
+    }
+    admin.tokens.clone().create_join_token(good).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_secret_is_in_the_database_or_the_log() {
+    let plane = Plane::start(PlaneOptions::default().environment("RUST_LOG", "debug")).await;
+    let admin = plane.admin().await;
+    let issued = issue(&admin, somebody(), &USER).await;
+    let join = join_token(&admin, somebody(), 3).await;
+    let exchanged = exchange(&admin, &join).await.unwrap();
+    let client = Client::connect(&plane.url(), &issued.token).await;
+    let renewed = renew(&client, None).await.unwrap();
+    revoke(&client, &renewed.token_id).await.unwrap();
+    refusal(renew(&Client::connect(&plane.url(), &renewed.token).await, None).await);
+    let held = format!("{:?}", plane.database.snapshot().await);
+    let log = plane.process.log().concat();
+    let join_secret = join.rsplit_once('_').unwrap().1.to_owned();
+    for secret in [issued.token, exchanged.token, renewed.token, join_secret] {
+        // The end of a token is its footer, which names the key and is no secret.
+        let part = &secret[secret.len() / 4..secret.len() / 2];
+        assert!(part.len() >= 16);
+        assert!(!held.contains(part), "a secret is in the database");
+        assert!(!log.contains(part), "a secret is in the log");
+    }
+}
