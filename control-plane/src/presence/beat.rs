@@ -137,6 +137,8 @@ pub fn stream(
                 };
                 let ends = answer.is_err();
                 tokio::select! {
+                    // What ends the stream is told, even when it is the end of the leader.
+                    biased;
                     sent = answers.send(answer) => if sent.is_err() || ends { return },
                     // Not awaited any longer: a caller that does not read must not hold up the end of the leader.
                     () = stopped.cancelled() => return,

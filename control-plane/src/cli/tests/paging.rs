@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::cli::{
     fake_server::{FakeServer, Prepared, SESSION, node, session},
+    invocation,
     tests::rollcall,
 };
 
@@ -91,14 +92,15 @@ async fn a_dry_run_names_all_affected_nodes() {
 #[tokio::test]
 async fn an_empty_list_says_what_to_do_next() {
     let server = FakeServer::start(Prepared::default()).await;
+    let rollcall_here = invocation::rollcall();
     for (arguments, next) in [
-        (&["node", "list"][..], "rollcall session create --name demo"),
-        (&["node", "list", "--session", SESSION], "rollcall-daemon --session"),
-        (&["session", "list"], "rollcall session create --name demo"),
+        (&["node", "list"][..], format!("{rollcall_here} session create --name demo")),
+        (&["node", "list", "--session", SESSION], format!("{} --session", invocation::daemon())),
+        (&["session", "list"], format!("{rollcall_here} session create --name demo")),
     ] {
         let addr = server.addr();
         let (captured, code) = rollcall(&[arguments, &[&addr]].concat()).await;
         assert_eq!((captured.data().as_str(), code), ("", 0));
-        assert!(captured.notes().contains(next), "{}", captured.notes());
+        assert!(captured.notes().contains(&next), "{}", captured.notes());
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::{
     fake_server::{FakeServer, Prepared, SESSION, node, session},
+    invocation,
     tests::rollcall,
 };
 
@@ -24,7 +25,8 @@ async fn create_prints_the_id_and_the_next_step() {
     assert_eq!(
         captured.notes(),
         format!(
-            "next, attach a daemon:\n  rollcall-daemon --session {SESSION} --node-id laptop-1 --capability codex\n"
+            "next, attach a daemon:\n  {} --session {SESSION} --node-id laptop-1 --capability codex\n",
+            invocation::daemon()
         )
     );
     assert_eq!(server.tokens(), ["Bearer t0k3n"]);
