@@ -13,7 +13,18 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let profile = folder.file_name().and_then(|name| name.to_str()).expect("the profile's folder has a name");
     let target = folder.parent().expect("the profile's folder lies in the target folder");
     // The whole workspace, so that features are the same and nothing is built twice.
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo tells a test about its package is not meant for another build: build scripts that look at it (ring's
+    // does) would run again, and half the workspace be built again, back and forth with each run of the tests.
+    for (name, _) in std::env::vars_os() {
+        let of_package = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if of_package {
+            build.env_remove(name);
+        }
+    }
+    let built = build
         .args(["build", "--quiet", "--workspace", "--bins", "--profile"])
         .arg(if profile == "debug" { "dev" } else { profile })
         .arg("--target-dir")

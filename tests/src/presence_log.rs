@@ -28,7 +28,7 @@ impl Database {
             .execute(
                 "create table presence_log (
                      number bigint generated always as identity, node_key bigint, was text, is_now text, cause text,
-                     silent_for interval);
+                     silent_for interval, at timestamptz not null default clock_timestamp());
                  create function log_presence() returns trigger language plpgsql as $$ begin
                      insert into presence_log (node_key, was, is_now, cause, silent_for)
                      values (new.node_key, old.health_state, new.health_state, new.health_cause,
@@ -60,6 +60,19 @@ impl Database {
                 Transition { node_id, from, to, cause, silent_for }
             })
             .collect()
+    }
+
+    /// How long after this instant the first node was called offline, both by the database's clock.
+    pub async fn first_offline_after(&self, instant: &str) -> Duration {
+        let micros: i64 = sqlx::query_scalar(
+            "select (extract(epoch from min(at) - $1::timestamptz) * 1000000)::bigint
+             from presence_log where is_now = 'offline'",
+        )
+        .bind(instant)
+        .fetch_one(&self.pool)
+        .await
+        .expect("somebody was called offline");
+        Duration::from_micros(micros.try_into().expect("time goes on"))
     }
 
     /// Waits until all nodes whose names begin so have this health, as stored.

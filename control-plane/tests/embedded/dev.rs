@@ -86,7 +86,7 @@ fn of_two_on_one_folder_the_standby_takes_over_when_the_other_and_its_postgres_a
     let its_postgres = postmaster(&data_dir).unwrap();
     let killed = Instant::now();
     first.running.kill();
-    // It may lead on the Postgres of the first for as long as the watchdog there does not look.
+    // It may lead for a moment on the Postgres that is just ending, and then again on its own.
     eventually("a Postgres of its own", || postmaster(&data_dir).is_some_and(|pid| pid != its_postgres));
     second.await_active();
     let seconds = killed.elapsed();

@@ -11,7 +11,7 @@ use contracts::{
     },
 };
 use sqlx::{Connection, Executor, PgConnection};
-use tests::{Attached, Client, Plane, PlaneOptions, eventually, refusal};
+use tests::{Attached, Client, Plane, PlaneOptions, PrivatePostgres, eventually, refusal};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
@@ -318,10 +318,12 @@ async fn beats_of_many_callers_are_committed_together() {
 
 #[tokio::test]
 async fn beats_touch_no_index() {
-    // One lane: several that never pause walk the same few pages at the same time, and a page that another lane looks
-    // at cannot be pruned.
-    let options = PlaneOptions::default().flag("--beat-lanes", "1");
-    let (plane, client, session, mut nodes) = serving(options, 0).await;
+    // Of its own: an open transaction anywhere in a cluster keeps Postgres from pruning, and other tests hold some.
+    let postgres = PrivatePostgres::start().await;
+    let plane = Plane::start_on(postgres.database().await, PlaneOptions::default()).await;
+    let client = plane.client().await;
+    let session = client.session().await;
+    let mut nodes = Vec::new();
     let mut attaching = tokio::task::JoinSet::new();
     for part in 0..8 {
         let (client, session) = (client.clone(), session.clone());
@@ -350,4 +352,7 @@ async fn beats_touch_no_index() {
     let (all, hot) = eventually("the updates are counted", updates, |(all, _)| *all >= expected).await;
     assert!(hot * 100 >= all * 99, "{hot} of {all} updates were HOT");
     println!("{hot} of {all} updates were HOT");
+    plane.database.pool.close().await;
+    drop(plane);
+    postgres.end().await;
 }

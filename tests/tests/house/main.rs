@@ -16,7 +16,7 @@ fn root() -> PathBuf {
 /// Every Rust file of the workspace, relative to the checkout.
 fn rust_files() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for member in ["contracts", "control-plane", "daemon-client", "tests"] {
+    for member in ["client-tls", "contracts", "control-plane", "daemon-client", "tests"] {
         collect(&root().join(member), &mut files);
     }
     assert!(files.len() > 100, "{} files are too few to be all", files.len());

@@ -8,6 +8,7 @@ use crate::cli::{
     clock,
     exit::after_help,
     failure::Failure,
+    invocation,
     output::Output,
     pages::{PAGE_SIZE, PageCursor},
     progress::Progress,
@@ -35,7 +36,7 @@ impl List {
         }
         if sessions.is_empty() {
             output.note("no sessions yet");
-            output.hint("make one with `rollcall session create --name demo`");
+            output.hint(&format!("make one with `{} session create --name demo`", invocation::rollcall()));
             return Ok(());
         }
         output.table(&text::table(&sessions, clock::now()))
