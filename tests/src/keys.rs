@@ -30,7 +30,7 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
 });
 
 /// The file for `--token-keys`.
-pub(crate) fn key_ring_file() -> PathBuf {
+pub fn key_ring_file() -> PathBuf {
     KEYS.file.clone()
 }
 

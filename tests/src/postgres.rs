@@ -9,6 +9,8 @@ use control_plane::postgres::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use uuid::Uuid;
 
+use crate::wait::eventually;
+
 const TEMPLATE: &str = "rollcall_template";
 /// Of the folder of a test process, followed by its number.
 pub(crate) const FOLDER_PREFIX: &str = "rollcall-tests-";
@@ -33,6 +35,18 @@ impl Database {
         let url = cluster_url(&name);
         let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.expect("the copy can be used");
         Self { url, pool }
+    }
+
+    /// Waits until so many statements of the server wait for a lock that a test holds.
+    pub async fn has_blocked(&self, count: i64) {
+        let look = async || {
+            let waiting = sqlx::query_scalar::<_, i64>(
+                "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'",
+            );
+            waiting.fetch_one(&self.pool).await.expect("the activity can be read")
+        };
+        eventually("the server waits for a lock", look, |waiting| *waiting == count).await;
     }
 }
 

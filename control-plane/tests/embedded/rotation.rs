@@ -90,7 +90,12 @@ fn under_continuous_calls_a_rotation_refuses_nothing_but_tokens_of_the_retired_k
         Server::try_serve(command, &old.token).unwrap()
     };
     let (server, standby) = (serve(), serve());
-    eventually("one leads", || [&server, &standby].iter().any(|one| one.active_status() == Some(200)));
+    // Both serve, and so have the first ring.
+    eventually("one leads and one stands by", || {
+        let mut statuses = [&server, &standby].map(Server::active_status);
+        statuses.sort();
+        statuses == [Some(200), Some(503)]
+    });
     let both_have_read = |times: usize| {
         let began = Instant::now();
         let read = |one: &Server| one.running.stderr().matches("the key ring was read again").count();

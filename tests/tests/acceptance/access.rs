@@ -20,9 +20,7 @@ use control_plane::auth::{
     tokens::{Scope, Scopes},
 };
 use prost::Message;
-use tests::{
-    Attaching, Client, Plane, PlaneOptions, Raw, eventually, framed, methods, refusal, token, user_scopes,
-};
+use tests::{Attaching, Client, Plane, PlaneOptions, Raw, framed, methods, refusal, token, user_scopes};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -209,7 +207,7 @@ impl Table {
         owner.welcome(&session, bystander, MemberRole::RuntimeContributor).await;
         let bystanders_generation = theirs.online(&session, "theirs").await;
         let generation = theirs.online(&session, "gone").await;
-        theirs.detach("gone", generation).await.unwrap();
+        theirs.detach("gone", generation).await.expect("it can be detached");
         let mut callers = Vec::new();
         for name in CALLERS {
             let scopes = if name == "admin" { Scopes::from(Scope::Admin) } else { user_scopes() };
@@ -223,7 +221,7 @@ impl Table {
                 owner.welcome(&session, participant, MemberRole::Collaborator).await;
             }
             let attaching = Attaching::new(&session, name).declaring(&["codex"]);
-            let generation = client.attach(&attaching).await.unwrap().generation;
+            let generation = client.attach(&attaching).await.expect("it is let in").generation;
             let (role, state) = match name {
                 "runtime_contributor" => (MemberRole::RuntimeContributor, MemberState::Active),
                 "viewer" => (MemberRole::Viewer, MemberState::Active),
@@ -234,8 +232,13 @@ impl Table {
             };
             match name {
                 "owner" => {}
-                "removed" | "admin" => owner.remove_member(&session, participant).await.unwrap(),
-                _ => drop(owner.set_member(&session, participant, role, state).await.unwrap()),
+                "removed" | "admin" => {
+                    owner.remove_member(&session, participant).await.expect("a member can be removed");
+                }
+                _ => {
+                    let set = owner.set_member(&session, participant, role, state).await;
+                    set.expect("a member can be changed");
+                }
             }
             callers.push(Caller { participant, client, attaching, generation });
         }
@@ -439,7 +442,8 @@ struct Told {
 
 async fn told(raw: &Raw, method: &str, request: &impl Message) -> Told {
     let path = format!("/rollcall.v1.{method}");
-    let answer = raw.call(&path, "application/grpc", framed(&request.encode_to_vec())).await.unwrap();
+    let answer = raw.call(&path, "application/grpc", framed(&request.encode_to_vec())).await;
+    let answer = answer.expect("it is answered");
     let status = answer.status.expect("an answer has a status");
     let mut sizes: Vec<_> = status
         .metadata()
@@ -693,18 +697,6 @@ async fn of_two_participants_that_race_for_a_fresh_node_id_one_becomes_its_owner
     assert_eq!((held.rows("runtime_nodes").len(), held.rows("runtime_node_attachments").len()), (20, 20));
 }
 
-/// Waits until a statement of the server waits for a lock that a test holds.
-async fn blocked(plane: &Plane, count: i64) {
-    let look = async || {
-        let waiting = sqlx::query_scalar::<_, i64>(
-            "select count(*) from pg_stat_activity
-             where datname = current_database() and wait_event_type = 'Lock'",
-        );
-        waiting.fetch_one(&plane.database.pool).await.unwrap()
-    };
-    eventually("the server waits for a lock", look, |waiting| *waiting == count).await;
-}
-
 #[tokio::test]
 async fn a_node_that_moves_to_another_session_between_lookup_and_lock_is_refused() {
     let plane = Plane::start(PlaneOptions::default()).await;
@@ -726,12 +718,12 @@ async fn a_node_that_moves_to_another_session_between_lookup_and_lock_is_refused
         let client = client.clone();
         async move { client.declare("laptop-1", generation + 1, &["other"]).await }
     });
-    blocked(&plane, 1).await;
+    plane.database.has_blocked(1).await;
     let taking_out = tokio::spawn({
         let owner = owner.clone();
         async move { owner.detach_node("laptop-1").await }
     });
-    blocked(&plane, 2).await;
+    plane.database.has_blocked(2).await;
     client.detach("laptop-1", generation).await.unwrap();
     assert_eq!(client.online(&elsewhere, "laptop-1").await, generation + 1);
     let before = plane.database.snapshot().await;

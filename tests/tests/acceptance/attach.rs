@@ -296,7 +296,7 @@ async fn a_malformed_attach_is_refused_with_its_field_and_leaves_no_trace() {
     // The longest of each are let in.
     let longest = "ü".repeat(256);
     let mut edge = Attaching::new(&good.0.session_id, &longest).version(&format!("1.1{}", "0".repeat(61)));
-    edge.0.participant_id = plane.token().split_once('.').unwrap().0.to_owned();
+    edge.0.participant_id = plane.participant().to_string();
     client.attach(&edge).await.unwrap();
     assert_eq!(client.node(&good.0.session_id, &longest).await.client_version, edge.0.client_version);
 }

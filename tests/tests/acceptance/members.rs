@@ -42,7 +42,7 @@ fn somebody() -> ParticipantId {
 
 async fn audited(plane: &Plane) -> i64 {
     let count = sqlx::query_scalar("select count(*) from audit_entries");
-    count.fetch_one(&plane.database.pool).await.unwrap()
+    count.fetch_one(&plane.database.pool).await.expect("rows can be counted")
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use contracts::{
         revoke_node_request::Scope, watch_roster_response::Event,
     },
 };
-use tests::{Attaching, Client, Plane, PlaneOptions, RosterWatch, eventually, refusal};
+use tests::{Attaching, Client, Plane, PlaneOptions, RosterWatch, refusal};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -64,13 +64,16 @@ fn all_are(asked: &[(&'static str, String)], code: &str) {
 /// The roster of a session as a new watch begins with it.
 async fn watched(client: &Client, session: &str) -> Vec<RuntimeNode> {
     let request = WatchRosterRequest { session_id: session.to_owned(), revision: String::new() };
-    let mut events = client.nodes.clone().watch_roster(request).await.unwrap().into_inner();
+    let events = client.nodes.clone().watch_roster(request).await;
+    let mut events = events.expect("a member may watch").into_inner();
     let mut nodes = Vec::new();
     loop {
-        match events.message().await.unwrap().unwrap().event.unwrap() {
-            Event::SnapshotChunk(chunk) => nodes.extend(chunk.nodes),
-            Event::SnapshotEnd(_) => return nodes,
-            other => panic!("a watch begins with a snapshot: {other:?}"),
+        match events.message().await.expect("the watch goes on").and_then(|message| message.event) {
+            Some(Event::SnapshotChunk(chunk)) => nodes.extend(chunk.nodes),
+            Some(Event::SnapshotEnd(_)) => return nodes,
+            other @ (None | Some(Event::Change(_) | Event::Bookmark(_) | Event::Resync(_))) => {
+                panic!("a watch begins with a snapshot: {other:?}")
+            }
         }
     }
 }
@@ -227,18 +230,6 @@ async fn a_detached_node_that_is_revoked_everywhere_keeps_its_presence_in_the_ro
     assert_eq!(refused.code, "runtimenode.attach_revoked");
 }
 
-/// Waits until so many statements of the server wait for a lock that a test holds.
-async fn blocked(plane: &Plane, count: i64) {
-    let look = async || {
-        let waiting = sqlx::query_scalar::<_, i64>(
-            "select count(*) from pg_stat_activity
-             where datname = current_database() and wait_event_type = 'Lock'",
-        );
-        waiting.fetch_one(&plane.database.pool).await.unwrap()
-    };
-    eventually("the server waits for a lock", look, |waiting| *waiting == count).await;
-}
-
 #[tokio::test]
 async fn a_revocation_that_waited_for_an_attach_ends_it() {
     let plane = Plane::start(PlaneOptions::default()).await;
@@ -250,10 +241,10 @@ async fn a_revocation_that_waited_for_an_attach_ends_it() {
     let (first, second) = (owner.clone(), owner.clone());
     let attaching = Attaching::new(&session, "laptop-1");
     let attach = tokio::spawn(async move { first.attach(&attaching).await });
-    blocked(&plane, 1).await;
+    plane.database.has_blocked(1).await;
     let from = session.clone();
     let revoke = tokio::spawn(async move { second.revoke_node("laptop-1", Some(&from)).await });
-    blocked(&plane, 2).await;
+    plane.database.has_blocked(2).await;
     lock.rollback().await.unwrap();
 
     let generation = attach.await.unwrap().unwrap().generation;
@@ -468,11 +459,11 @@ async fn an_attach_that_waited_for_its_node_to_be_forgotten_begins_anew() {
     let mut lock = plane.database.pool.begin().await.unwrap();
     sqlx::query("select from runtime_nodes for update").execute(&mut *lock).await.unwrap();
     let forgetting = tokio::spawn(async move { forget(&admin, "laptop-1").await });
-    blocked(&plane, 1).await;
+    plane.database.has_blocked(1).await;
     let attaching = Attaching::new(&session, "laptop-1");
     let client = owner.clone();
     let attach = tokio::spawn(async move { client.attach(&attaching).await });
-    blocked(&plane, 2).await;
+    plane.database.has_blocked(2).await;
     lock.rollback().await.unwrap();
 
     forgetting.await.unwrap().unwrap();

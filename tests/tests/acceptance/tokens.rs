@@ -176,12 +176,13 @@ impl Opened {
     async fn by(client: &Client, session: &str) -> Self {
         let (batches, receiver) = mpsc::channel(1);
         let answers = client.nodes.clone().stream_heartbeats(ReceiverStream::new(receiver)).await;
-        let mut answers = answers.unwrap().into_inner();
-        batches.send(StreamHeartbeatsRequest::default()).await.unwrap();
-        answers.message().await.unwrap().expect("the stream is open");
+        let mut answers = answers.expect("a stream can be opened").into_inner();
+        batches.send(StreamHeartbeatsRequest::default()).await.expect("the stream takes batches");
+        answers.message().await.expect("the stream is open");
         let watch = WatchRosterRequest { session_id: session.to_owned(), revision: String::new() };
-        let mut events = client.nodes.clone().watch_roster(watch).await.unwrap().into_inner();
-        events.message().await.unwrap().expect("the watch is open");
+        let events = client.nodes.clone().watch_roster(watch).await;
+        let mut events = events.expect("a watch can be opened").into_inner();
+        events.message().await.expect("the watch is open");
         Self { _batches: batches, answers, events }
     }
 

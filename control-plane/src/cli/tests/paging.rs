@@ -95,7 +95,7 @@ async fn an_empty_list_says_what_to_do_next() {
     for (arguments, next) in [
         (&["node", "list"][..], format!("{} session create --name demo", invocation::rollcall())),
         (&["node", "list", "--session", SESSION], format!("{} --session", invocation::daemon())),
-        (&["session", "list"], "rollcall session create --name demo".to_owned()),
+        (&["session", "list"], format!("{} session create --name demo", invocation::rollcall())),
     ] {
         let addr = server.addr();
         let (captured, code) = rollcall(&[arguments, &[&addr]].concat()).await;
