@@ -100,7 +100,7 @@ async fn standbys_that_name_each_other_are_told_as_a_refusal() {
     let gone = FakeServer::start(Prepared::default()).await.kill();
     let server = FakeServer::start(refusing(vec![standby(format!("{gone}")); 100])).await;
     let (captured, code) =
-        rollcall(&["session", "archive", SESSION, &server.addr(), "--timeout=600ms"]).await;
+        rollcall(&["session", "archive", SESSION, &server.addr(), "--timeout=3s"]).await;
     assert_eq!(code, 1);
     assert!(
         captured.notes().starts_with(
