@@ -22,7 +22,7 @@ mod wait;
 pub use binaries::binary;
 pub use client::{Attaching, Client, refusal};
 pub use daemon::Daemon;
-pub use keys::{dated_token, forged_token, signed_token, token, token_for, user_scopes};
+pub use keys::{dated_token, forged_token, key_ring_file, signed_token, token, token_for, user_scopes};
 pub use living::{Attached, Living};
 pub use plane::{Plane, PlaneOptions};
 pub use postgres::Database;

@@ -16,15 +16,29 @@ use tokio::time::{Instant, sleep, sleep_until};
 const BEAT: Duration = Duration::from_millis(900);
 const OFFLINE_AFTER: Duration = BEAT.saturating_mul(4);
 
-/// Twelve nodes, too few for the brake to help them, of a server whose service is old enough.
-async fn serving(database: Database) -> (Plane, Client, String, Vec<Attached>) {
-    let plane = Plane::start_on(database, PlaneOptions::default().beat_every_ms(900)).await;
-    plane.database.age_service().await;
-    plane.database.record_transitions().await;
-    let client = plane.client().await;
-    let session = client.session().await;
-    let nodes = client.attach_all(&session, "living", 12).await;
-    (plane, client, session, nodes)
+/// A server whose service is old enough, and twelve nodes that live, too few for the brake to help them.
+struct Serving {
+    plane: Plane,
+    client: Client,
+    session: String,
+    nodes: Vec<Attached>,
+    living: Living,
+}
+
+impl Serving {
+    async fn on(database: Database) -> Self {
+        let plane = Plane::start_on(database, PlaneOptions::default().beat_every_ms(900)).await;
+        let client = plane.client().await;
+        let session = client.session().await;
+        let nodes = client.attach_all(&session, "living", 12).await;
+        let living = Living::start(&client, &nodes, BEAT / 3);
+        living.are_heard().await;
+        // Not before: until all are attached and beat, a busy machine may keep the first ones silent for too long.
+        plane.database.all_are("living-", "online").await;
+        plane.database.record_transitions().await;
+        plane.database.age_service().await;
+        Self { plane, client, session, nodes, living }
+    }
 }
 
 async fn epoch(database: &Database) -> i64 {
@@ -47,8 +61,7 @@ async fn check_only_the_dead_is_called_silent(database: &Database, watch: &Roste
 #[tokio::test]
 async fn a_postgres_that_is_killed_or_restarted_makes_nobody_look_dead_and_loses_no_attach() {
     let postgres = PrivatePostgres::start().await;
-    let (mut plane, client, session, nodes) = serving(postgres.database().await).await;
-    let living = Living::start(&client, &nodes, BEAT / 3);
+    let Serving { mut plane, client, session, nodes, living } = Serving::on(postgres.database().await).await;
     let watch = RosterWatch::start(&client, &session).await;
     let attached = Arc::new(Mutex::new(Vec::new()));
     let attaching = tokio::spawn(attach_for_ever(client.clone(), session.clone(), Arc::clone(&attached)));
@@ -105,8 +118,7 @@ async fn attach_for_ever(client: Client, session: String, attached: Arc<Mutex<Ve
 
 #[tokio::test]
 async fn a_leader_whose_lock_connection_is_cut_leads_again_in_a_new_epoch() {
-    let (mut plane, client, session, nodes) = serving(Database::new().await).await;
-    let living = Living::start(&client, &nodes, BEAT / 3);
+    let Serving { mut plane, client, session, nodes, living } = Serving::on(Database::new().await).await;
     let watch = RosterWatch::start(&client, &session).await;
     client.online(&session, "dead-1").await;
     let mut before = epoch(&plane.database).await;
@@ -145,8 +157,7 @@ async fn hold_for_too_long(database: &Database, statement: &'static str) {
 
 #[tokio::test]
 async fn silence_does_not_count_while_no_beat_can_be_committed() {
-    let (plane, client, session, nodes) = serving(Database::new().await).await;
-    let living = Living::start(&client, &nodes, BEAT / 3);
+    let Serving { plane, client, session, nodes, living } = Serving::on(Database::new().await).await;
     let watch = RosterWatch::start(&client, &session).await;
     client.online(&session, "dead-1").await;
     living.are_heard().await;
@@ -170,8 +181,7 @@ async fn silence_does_not_count_while_one_lane_of_two_cannot_commit() {
 }
 
 async fn check_a_locked_row_makes_nobody_look_dead(lock: &'static str) {
-    let (plane, client, session, nodes) = serving(Database::new().await).await;
-    let living = Living::start(&client, &nodes, BEAT / 3);
+    let Serving { plane, client, session, nodes, living } = Serving::on(Database::new().await).await;
     let watch = RosterWatch::start(&client, &session).await;
     client.online(&session, "dead-1").await;
     living.are_heard().await;

@@ -47,9 +47,15 @@ async fn check_silence_was_found(plane: &Plane, node_id: &str) {
 
 #[tokio::test]
 async fn a_silent_node_goes_degraded_and_then_offline_each_within_one_sweep_and_never_early() {
-    let (plane, client, session) = long_serving().await;
-    let living = client.attach_all(&session, "living", 6).await;
-    let _living = Living::start(&client, &living, BEAT / 3);
+    let plane = Plane::start(PlaneOptions::default().beat_every_ms(900)).await;
+    let client = plane.client().await;
+    let session = client.session().await;
+    let nodes = client.attach_all(&session, "living", 6).await;
+    let living = Living::start(&client, &nodes, BEAT / 3);
+    living.are_heard().await;
+    plane.database.all_are("living-", "online").await;
+    plane.database.record_transitions().await;
+    plane.database.age_service().await;
     let watch = RosterWatch::start(&client, &session).await;
     for number in 1..=4 {
         let node_id = format!("silent-{number}");
