@@ -16,7 +16,7 @@
 //! - **secrets-stay-inside**: no `Debug`, no error text and no log line shows a seed, a token or a join secret.
 //!
 //! Parts: [`scope`], [`scopes`], [`claims`], [`kid`], [`ring_key`], [`key_ring`], [`ring_format`] (the file's text),
-//! [`ring_file`] (the file), [`ring_lock`], [`ring_watch`], [`footer`], [`mint`], [`verify`], [`join_secret`], [`hex`].
+//! [`ring_file`] (the file), [`ring_lock`], [`ring_watch`], [`footer`], [`mod@mint`], [`mod@verify`], [`join_secret`], [`hex`].
 //!
 //! Deliberately absent: a clock (the caller brings the time), revocation (the caller looks up
 //! [`Claims::token_id`]), storage of join secrets, and any choice of algorithm: there is one.
