@@ -110,5 +110,6 @@ async fn standbys_that_name_each_other_are_told_as_a_refusal() {
         "{}",
         captured.notes()
     );
-    assert!(server.calls().len() < 6, "rounds are paced: {:?}", server.calls());
+    // A round each quarter of a second, and the first at once.
+    assert!(server.calls().len() <= 13, "rounds are paced: {:?}", server.calls());
 }
