@@ -283,7 +283,7 @@ async fn after_an_outage_of_the_server_whoever_resumes_within_a_cadence_is_never
     sleep_until(down_until).await;
 
     let plane = plane.kill_and_restart().await;
-    let resume_at = Instant::now() + BEAT / 2;
+    let resume_at = Instant::now() + BEAT;
     watch.has_snapshots(1).await;
     sleep_until(resume_at).await;
     let living = Living::start(&client, &nodes, BEAT / 3);
@@ -291,6 +291,13 @@ async fn after_an_outage_of_the_server_whoever_resumes_within_a_cadence_is_never
     watch.shows("dead-1", PresenceHealth::Offline).await;
     living.are_heard().await;
     check_the_living_were_never_called_silent(&plane.database, &watch, &nodes).await;
+    let waits: Vec<i64> = sqlx::query_scalar(
+        "select distinct (extract(epoch from counts_from - opened_at) * 1000)::bigint from service_windows",
+    )
+    .fetch_all(&plane.database.pool)
+    .await
+    .expect("windows can be read");
+    assert_eq!(waits, [900], "each window counts from one cadence after it opened");
 }
 
 #[tokio::test]
@@ -298,10 +305,14 @@ async fn a_server_that_was_frozen_for_longer_than_a_node_may_be_silent_calls_nob
     let Fleet { plane, client, session, nodes, living } = Fleet::new().await;
     let watch = RosterWatch::start(&client, &session).await;
     living.are_heard().await;
+    drop(living);
     plane.process.signal("STOP");
     sleep_until(Instant::now() + OFFLINE_AFTER * 5 / 4).await;
     plane.process.signal("CONT");
 
+    // Sweeps run before any of the living is back.
+    sleep_until(Instant::now() + BEAT).await;
+    let living = Living::start(&client, &nodes, BEAT / 3);
     living.are_heard().await;
     watch.shows("dead-1", PresenceHealth::Offline).await;
     living.are_heard().await;
