@@ -26,6 +26,11 @@ pub struct Duty {
     pub period: Duration,
 }
 
+/// Names of all duties, for those that an operator turns off.
+pub const NAMES: &[&str] = &[SWEEP];
+/// The sweep, which finds the silent.
+pub const SWEEP: &str = "sweep";
+
 /// Runs a duty for as long as the leader leads. A pass that has begun is finished.
 pub fn run<P, F>(leader: &Arc<Leader>, duty: Duty, pass: P)
 where

@@ -9,6 +9,8 @@ use contracts::{Code, Refusal};
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::leadership;
+
 /// Why an operation did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -45,8 +47,13 @@ pub enum Fault {
     /// A task of ours ended before it answered.
     #[error("a task ended before it answered")]
     TaskEnded,
+    /// The installation's servers use another number for the leader's lock.
+    #[error("the servers of this installation use another --lock-namespace")]
+    OtherLockNamespace,
 }
 
+/// What `refuse_former_leaders` in the migrations says of a write whose term is over.
+const FENCED: &str = "RC001";
 /// How long a caller waits before it asks a server again that cannot reach its database.
 const UNAVAILABLE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -59,7 +66,22 @@ impl Fault {
                 error.code().is_some_and(|code| code.starts_with("57P0"))
             }
             Self::Commit(_) | Self::TaskEnded => true,
-            Self::Statement(_) | Self::Unreadable { .. } | Self::Token(_) => false,
+            Self::Statement(_) | Self::Unreadable { .. } | Self::Token(_) | Self::OtherLockNamespace => false,
+        }
+    }
+
+    /// Whether the fence refused it: the term it was sent in is over.
+    pub fn is_fenced(&self) -> bool {
+        match self {
+            Self::Statement(sqlx::Error::Database(error)) | Self::Commit(sqlx::Error::Database(error)) => {
+                error.code().as_deref() == Some(FENCED)
+            }
+            Self::Statement(_)
+            | Self::Commit(_)
+            | Self::Unreadable { .. }
+            | Self::Token(_)
+            | Self::TaskEnded
+            | Self::OtherLockNamespace => false,
         }
     }
 
@@ -67,7 +89,7 @@ impl Fault {
     fn is_outage(&self) -> bool {
         match self {
             Self::Statement(error) | Self::Commit(error) => is_outage(error),
-            Self::Unreadable { .. } | Self::Token(_) | Self::TaskEnded => false,
+            Self::Unreadable { .. } | Self::Token(_) | Self::TaskEnded | Self::OtherLockNamespace => false,
         }
     }
 }
@@ -103,6 +125,9 @@ impl From<sqlx::Error> for Failure {
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
+        if fault.is_fenced() {
+            return leadership::ended();
+        }
         let correlation_id = Uuid::new_v4();
         if fault.is_outage() {
             tracing::warn!(%correlation_id, error = chain(&fault), "the database did not answer in time");

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use contracts::limits;
 
+use crate::leadership::locks::LockNamespace;
+
 /// How often nodes beat and the sweep runs, and how much silence means what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cadence {
@@ -101,6 +103,54 @@ impl Cadence {
     }
 }
 
+/// How long the leader may be out of touch, for all servers of an installation: the holder tells its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease(Duration);
+
+/// Why a duration is no lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--lease must be between 1s and 1h")]
+pub struct LeaseError;
+
+impl Lease {
+    /// Checks the duration.
+    ///
+    /// # Errors
+    ///
+    /// It is too short to verify anything in, or too long to be of use.
+    pub fn new(length: Duration) -> Result<Self, LeaseError> {
+        let allowed = Duration::from_secs(1)..=Duration::from_secs(60 * 60);
+        if allowed.contains(&length) { Ok(Self(length)) } else { Err(LeaseError) }
+    }
+
+    /// A holder that did not renew for as long is evicted by a standby.
+    pub fn length(self) -> Duration {
+        self.0
+    }
+
+    /// A holder stops trusting itself this long after the start of its last good verification: well before anybody
+    /// evicts it.
+    pub fn trust(self) -> Duration {
+        self.0 / 2
+    }
+
+    /// How often the holder verifies and renews.
+    pub fn verify_interval(self) -> Duration {
+        self.0 / 10
+    }
+}
+
+/// How this server takes part in leadership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeadershipSettings {
+    /// How long a holder that does not renew keeps the lock.
+    pub lease: Lease,
+    /// The number of the leader's lock.
+    pub lock_namespace: LockNamespace,
+    /// Duties that this server does not run when it leads.
+    pub disabled_duties: Vec<&'static str>,
+}
+
 /// Bounds that an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -130,6 +180,16 @@ mod tests {
         let [beat, sweep, degraded, offline] = seconds.map(Duration::from_secs_f64);
         let result = Cadence::new(beat, sweep, degraded, offline, Duration::from_secs(60));
         assert_eq!(result.map(drop), expected, "{seconds:?}");
+    }
+
+    #[test]
+    fn a_lease_has_room_for_several_verifications() {
+        let lease = Lease::new(Duration::from_secs(10)).unwrap();
+        assert_eq!(lease.verify_interval(), Duration::from_secs(1));
+        assert_eq!(lease.trust(), Duration::from_secs(5));
+        for (seconds, is_good) in [(0.999, false), (1.0, true), (3_600.0, true), (3_601.0, false)] {
+            assert_eq!(Lease::new(Duration::from_secs_f64(seconds)).is_ok(), is_good, "{seconds}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use contracts::{
         ListAuditEntriesRequest, ListMembersRequest, Member, MemberRole, MemberState, RemoveMemberRequest,
         ReportedHealth, RevokeNodeRequest, RuntimeNode, SetMemberRequest, UpdateCapabilitiesRequest,
         UpdateCapabilitiesResponse, audit_service_client::AuditServiceClient,
+        leadership_service_client::LeadershipServiceClient,
         membership_service_client::MembershipServiceClient,
         node_admin_service_client::NodeAdminServiceClient, revoke_node_request::Scope,
         runtime_node_service_client::RuntimeNodeServiceClient, session_service_client::SessionServiceClient,
@@ -51,6 +52,8 @@ pub struct Client {
     pub tokens: TokenServiceClient<Authenticated>,
     /// `AuditService`.
     pub audit: AuditServiceClient<Authenticated>,
+    /// `LeadershipService`.
+    pub leadership: LeadershipServiceClient<Authenticated>,
 }
 
 /// An attach, with a healthy daemon of version 1.0 that declares nothing as its default.
@@ -102,7 +105,8 @@ impl Client {
             admin: NodeAdminServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             members: MembershipServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
-            audit: AuditServiceClient::with_interceptor(channel, bearer),
+            audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            leadership: LeadershipServiceClient::with_interceptor(channel, bearer),
         }
     }
 

@@ -175,6 +175,16 @@ impl Plane {
             .expect("the command line runs")
     }
 
+    /// The CLI with its address and the token of an admin who is nobody's member.
+    pub fn cli_as_admin(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(binary("rollcall"))
+            .args(arguments)
+            .env("ROLLCALL_ADDR", self.url())
+            .env("ROLLCALL_TOKEN", token(ParticipantId(Uuid::now_v7()), Scope::Admin))
+            .output()
+            .expect("the command line runs")
+    }
+
     /// Status and body of a plain HTTP GET; status 0 when there is no answer.
     pub async fn http(&self, path: &str) -> (u16, String) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};

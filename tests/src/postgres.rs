@@ -3,13 +3,17 @@
 use std::sync::OnceLock;
 
 use control_plane::postgres::{
+    by_hand,
     embedded::{Durability, EmbeddedPostgres, Settings},
     migrate::migrate,
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use uuid::Uuid;
 
-use crate::wait::eventually;
+use crate::{Proxy, wait::eventually};
 
 const TEMPLATE: &str = "rollcall_template";
 /// Of the folder of a test process, followed by its number.
@@ -33,8 +37,38 @@ impl Database {
         sqlx::query(AssertSqlSafe(create)).execute(&mut admin).await.expect("the template can be copied");
         admin.close().await.expect("the connection closes");
         let url = cluster_url(&name);
-        let pool = PgPoolOptions::new().max_connections(4).connect(&url).await.expect("the copy can be used");
+        Self::at(url).await
+    }
+
+    /// The database of this URL. What a test writes passes the fence, as repair by hand does.
+    pub async fn at(url: String) -> Self {
+        let options = by_hand(url.parse().expect("the URL is one"));
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await
+            .expect("the database can be used");
         Self { url, pool }
+    }
+
+    /// A proxy before its Postgres.
+    pub async fn proxy(&self) -> Proxy {
+        let options = self.options();
+        let folder = options.get_socket().expect("the private Postgres listens on a socket");
+        Proxy::before_socket(folder.join(format!(".s.PGSQL.{}", options.get_port()))).await
+    }
+
+    /// The same database, for who reaches it through this proxy.
+    #[must_use]
+    pub fn through(&self, proxy: &Proxy) -> Self {
+        let options = self.options();
+        let (user, name) = (options.get_username(), options.get_database().expect("it has a name"));
+        let url = format!("postgres://{user}@{}/{name}?sslmode=disable", proxy.address);
+        Self { url, pool: self.pool.clone() }
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        self.url.parse().expect("the URL is one")
     }
 
     /// Waits until so many statements of the server wait for a lock that a test holds.

@@ -6,7 +6,7 @@ use control_plane::postgres::{
     embedded::{Durability, EmbeddedPostgres, Settings},
     migrate::migrate,
 };
-use sqlx::{Connection, Executor, PgConnection, postgres::PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,7 +25,9 @@ impl PrivatePostgres {
     pub async fn start() -> Self {
         let folder = std::env::temp_dir().join(format!("rollcall-private-{}", Uuid::new_v4().simple()));
         // Only the death of the machine would tell the difference.
-        let settings = Settings::new(&folder, Durability::Full).parameter("fsync", "off");
+        let settings = Settings::new(&folder, Durability::Full)
+            .parameter("fsync", "off")
+            .parameter("track_commit_timestamp", "on");
         let postgres = EmbeddedPostgres::start(settings, |_| {}).await.expect("Postgres starts");
         Self { folder, postgres: Arc::new(postgres) }
     }
@@ -37,9 +39,7 @@ impl PrivatePostgres {
         admin.execute("create database rollcall").await.expect("a database can be made");
         let url = self.postgres.url("rollcall");
         migrate(&url.parse().expect("the URL is one")).await.expect("the migrations apply");
-        let pool =
-            PgPoolOptions::new().max_connections(4).connect(&url).await.expect("the database can be used");
-        Database { url, pool }
+        Database::at(url).await
     }
 
     /// Ends its postmaster by this signal: KILL as a crash would, INT in order, QUIT in between. It stays away until

@@ -1,10 +1,10 @@
-//! A TCP proxy that can cut and stall what goes through it.
+//! A TCP proxy that can cut and stall what goes through it, all of it or the connections of one name.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    net::{TcpListener, TcpStream, UnixStream},
     sync::watch,
     task::JoinHandle,
 };
@@ -16,8 +16,27 @@ enum Mode {
     Passing,
     /// They are held back, and connections stay open.
     Stalled,
+    /// Those of connections that began with this are held back, the others pass.
+    StalledOnly(&'static str),
     /// Connections are closed, and new ones refused at once.
     Cut,
+}
+
+impl Mode {
+    fn passes(self, beginning: &[u8]) -> bool {
+        match self {
+            Self::Passing => true,
+            Self::Stalled | Self::Cut => false,
+            Self::StalledOnly(name) => !beginning.windows(name.len()).any(|window| window == name.as_bytes()),
+        }
+    }
+}
+
+/// What is behind a proxy.
+#[derive(Clone, Debug)]
+enum Target {
+    Tcp(String),
+    Socket(PathBuf),
 }
 
 /// A proxy before one address; it ends when dropped.
@@ -32,10 +51,19 @@ pub struct Proxy {
 impl Proxy {
     /// Starts one before `target`, passing.
     pub async fn before(target: &str) -> Self {
+        Self::start(Target::Tcp(target.to_owned())).await
+    }
+
+    /// Starts one before a unix socket, passing.
+    pub async fn before_socket(path: PathBuf) -> Self {
+        Self::start(Target::Socket(path)).await
+    }
+
+    async fn start(target: Target) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address").to_string();
         let mode = Arc::new(watch::Sender::new(Mode::Passing));
-        let task = tokio::spawn(accept(listener, target.to_owned(), Arc::clone(&mode)));
+        let task = tokio::spawn(accept(listener, target, Arc::clone(&mode)));
         Self { address, mode, task }
     }
 
@@ -47,6 +75,12 @@ impl Proxy {
     /// Holds bytes back; connections stay open.
     pub fn stall(&self) {
         self.mode.send_replace(Mode::Stalled);
+    }
+
+    /// Holds back the bytes of connections whose first bytes contain this, such as the name that a client of Postgres
+    /// gives itself.
+    pub fn stall_only(&self, name: &'static str) {
+        self.mode.send_replace(Mode::StalledOnly(name));
     }
 
     /// Closes all connections, and each new one.
@@ -61,40 +95,65 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: String, mode: Arc<watch::Sender<Mode>>) {
+async fn accept(listener: TcpListener, target: Target, mode: Arc<watch::Sender<Mode>>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
         if *mode.borrow() == Mode::Cut {
             continue;
         }
-        let Ok(server) = TcpStream::connect(&target).await else { continue };
-        let mut cut = mode.subscribe();
-        let (client, server) = (client.into_split(), server.into_split());
-        let there = pump(client.0, server.1, mode.subscribe());
-        let back = pump(server.0, client.1, mode.subscribe());
+        let (target, mode) = (target.clone(), Arc::clone(&mode));
         tokio::spawn(async move {
-            tokio::select! {
-                _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
-                () = there => {}
-                () = back => {}
-            }
+            // An error is the end of this connection, and the client sees it.
+            let _ = match target {
+                Target::Tcp(address) => match TcpStream::connect(address).await {
+                    Ok(server) => pass_on(client, server, &mode).await,
+                    Err(error) => Err(error),
+                },
+                Target::Socket(path) => match UnixStream::connect(path).await {
+                    Ok(server) => pass_on(client, server, &mode).await,
+                    Err(error) => Err(error),
+                },
+            };
         });
     }
 }
 
+async fn pass_on(
+    client: TcpStream,
+    server: impl AsyncRead + AsyncWrite,
+    mode: &watch::Sender<Mode>,
+) -> std::io::Result<()> {
+    let mut beginning = [0; 1_024];
+    let mut cut = mode.subscribe();
+    let length = tokio::select! {
+        _ = cut.wait_for(|mode| *mode == Mode::Cut) => return Ok(()),
+        length = client.peek(&mut beginning) => length?,
+    };
+    let beginning = &beginning[..length];
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = split(server);
+    tokio::select! {
+        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+        () = pump(from_client, to_server, mode.subscribe(), beginning) => {}
+        () = pump(from_server, to_client, mode.subscribe(), beginning) => {}
+    }
+    Ok(())
+}
+
 async fn pump(
-    mut from: impl AsyncReadExt + Unpin,
-    mut to: impl AsyncWriteExt + Unpin,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
     mut mode: watch::Receiver<Mode>,
+    beginning: &[u8],
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        if mode.wait_for(|mode| *mode == Mode::Passing).await.is_err() {
+        if mode.wait_for(|mode| mode.passes(beginning)).await.is_err() {
             return;
         }
         let Ok(bytes) = from.read(&mut buffer).await else { return };
         // What was read while it was stalled waits like the rest.
-        if bytes == 0 || mode.wait_for(|mode| *mode == Mode::Passing).await.is_err() {
+        if bytes == 0 || mode.wait_for(|mode| mode.passes(beginning)).await.is_err() {
             return;
         }
         if to.write_all(&buffer[..bytes]).await.is_err() {

@@ -18,17 +18,22 @@ pub struct Method {
     pub path: String,
     /// Whether it takes a stream.
     pub takes_stream: bool,
+    /// Whether its request says anything.
+    pub has_fields: bool,
 }
 
 /// Every method of the package.
 pub fn methods() -> Vec<Method> {
     let descriptors = FileDescriptorSet::decode(wire::DESCRIPTORS).expect("the descriptors are some");
     let files = descriptors.file.iter().filter(|file| file.package() == "rollcall.v1");
-    let services = files.flat_map(|file| &file.service);
+    let services = files.clone().flat_map(|file| &file.service);
     let methods = services.flat_map(|service| {
         service.method.iter().map(|method| Method {
             path: format!("/rollcall.v1.{}/{}", service.name(), method.name()),
             takes_stream: method.client_streaming(),
+            has_fields: files.clone().flat_map(|file| &file.message_type).any(|message| {
+                method.input_type().ends_with(&format!(".{}", message.name())) && !message.field.is_empty()
+            }),
         })
     });
     methods.collect()

@@ -64,6 +64,8 @@ pub const ACCESS: &[(&str, Access)] = &[
     ("TokenService/RevokeToken", Access::Token(Right::Any)),
     ("TokenService/CreateJoinToken", Access::Scope(Scope::Admin, Right::Admin)),
     ("TokenService/ExchangeJoinToken", Access::Open),
+    ("LeadershipService/GetLeadership", Access::Token(Right::Any)),
+    ("LeadershipService/StepDown", Access::Scope(Scope::Admin, Right::Admin)),
     ("AuditService/ListAuditEntries", Access::Scope(Scope::Admin, Right::Admin)),
 ];
 

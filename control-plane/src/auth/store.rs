@@ -8,7 +8,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::tokens::{Claims, JoinSecret, JoinSecretHash, Scopes, TokenId};
-use crate::{failure::Fault, postgres::stored, sessions};
+use crate::{
+    failure::Fault,
+    postgres::{interval, stored},
+    sessions,
+};
 
 /// Notes a token that was made, so that it can be revoked by its id.
 pub(super) async fn note_issued(db: &mut PgConnection, claims: &Claims) -> Result<(), Fault> {
@@ -149,8 +153,4 @@ pub(super) async fn use_join_token(
 /// Whether any token was ever made, so that the first one is made once.
 pub async fn any_issued(db: impl PgExecutor<'_>) -> Result<bool, Fault> {
     Ok(sqlx::query_scalar!(r#"select exists (select from issued_tokens) as "any!""#).fetch_one(db).await?)
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

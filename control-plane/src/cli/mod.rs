@@ -1,5 +1,5 @@
-//! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...` and
-//! `rollcall audit ...`.
+//! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...`, `rollcall
+//! leader ...` and `rollcall audit ...`.
 //!
 //! Promises: data goes to stdout and nothing else does, so that a pipe sees only data; a table is for people and may
 //! change, the JSON of `--json` is for programs and only grows (the `json.rs` of each noun); what is malformed
@@ -24,6 +24,7 @@ mod credential;
 mod exit;
 mod failure;
 pub(crate) mod invocation;
+pub mod leader;
 pub mod node;
 mod output;
 mod pages;
@@ -51,6 +52,8 @@ pub enum Command {
     Node(node::Command),
     /// Make, renew, revoke access tokens, and the join tokens that a new machine exchanges for one
     Token(token::Command),
+    /// See which server leads, and hand over
+    Leader(leader::Command),
     /// See what admins and owners did
     Audit(audit::Command),
 }
@@ -62,6 +65,7 @@ impl Command {
             Self::Session(command) => command.run().await,
             Self::Node(command) => command.run().await,
             Self::Token(command) => command.run().await,
+            Self::Leader(command) => command.run().await,
             Self::Audit(command) => command.run().await,
         }
     }

@@ -22,6 +22,7 @@ pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
         }
         Code::VersionFloorLowered => "see the present floor with `rollcall session get ID`",
         Code::ControllerStandby => return Some(standby(refusal)),
+        Code::ControllerNoStandby => "start another server on the same database, or say --without-standby",
         Code::ControllerRecovering => "the server is taking over; try again in a moment",
         Code::SystemUnavailable => "try again in a moment; the server's log says why",
         Code::SystemInternalError => "the server's log has the cause, under the id in the message",

@@ -1,8 +1,8 @@
 //! The values of the wire's enums as words: the proto's own name without its prefix, in lower case.
 
 use contracts::wire::v1::{
-    FindingKind, IdempotencyClass, MemberRole, MemberState, PresenceCause, PresenceHealth, ResyncReason,
-    SessionState, SlotState, StateReasonKind,
+    FindingKind, IdempotencyClass, LeadershipRole, MemberRole, MemberState, PresenceCause, PresenceHealth,
+    ResyncReason, SessionState, SlotState, StateReasonKind,
 };
 
 /// What a newer server may send and this build has no word for.
@@ -32,6 +32,7 @@ macro_rules! wire_enums {
 wire_enums! {
     FindingKind = "FINDING_KIND_";
     IdempotencyClass = "IDEMPOTENCY_CLASS_";
+    LeadershipRole = "LEADERSHIP_ROLE_";
     MemberRole = "MEMBER_ROLE_";
     MemberState = "MEMBER_STATE_";
     PresenceCause = "PRESENCE_CAUSE_";

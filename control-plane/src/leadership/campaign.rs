@@ -1,44 +1,33 @@
 //! The campaign: stand by, win the lock, recover, lead, and stand by again, until told to stop.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
-use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, sleep, timeout},
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use sqlx::{PgPool, postgres::PgConnectOptions};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
-use super::{Leader, Role, locks, store};
+use super::{
+    Role,
+    reign::{self, End},
+    stand_by::{self, Wait},
+};
 use crate::{
     auth::CanaryToken,
-    duties::{self, Duty},
-    failure::{Fault, chain},
-    nodes, postgres,
-    presence::{self, canary, lanes::Lanes},
-    roster::Fleet,
-    sessions,
-    settings::{Bounds, Cadence},
+    settings::{Bounds, Cadence, LeadershipSettings},
 };
 
-/// How long the lock's connection may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long to wait before the database is dialled again, or recovery is tried again.
-const RETRY_DELAY: Duration = Duration::from_millis(250);
-/// How often a standby looks up where the active server is.
-const ADDRESS_EVERY: u32 = 40;
+/// How long a server that could not lead leaves the lock to others.
+const STAND_BACK: Duration = Duration::from_secs(30);
+/// How long a server that was asked to step down does: whoever waits tries forty times meanwhile.
+const AFTER_YOU: Duration = Duration::from_secs(1);
 
 /// What a server brings to a campaign.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// How to reach the database.
     pub database: PgConnectOptions,
-    /// The pool for requests.
-    pub db: PgPool,
+    /// The pool for reads.
+    pub reads: PgPool,
     /// Where this server listens, for the canary.
     pub listening: SocketAddr,
     /// Where clients reach this server.
@@ -49,233 +38,40 @@ pub struct Candidate {
     pub cadence: Cadence,
     /// Bounds that the operator set.
     pub bounds: Bounds,
+    /// Lease, lock and duties.
+    pub leadership: LeadershipSettings,
 }
 
 /// Campaigns until told to stop; then finishes what is in flight and releases the lock.
 pub async fn campaign(candidate: Candidate, roles: watch::Sender<Role>, stop: CancellationToken) {
-    let mut active = None;
+    let mut wait = Wait::Eager;
     loop {
-        become_role(&roles, Role::Standby { active: active.take() });
-        let Some(mut seat) = win(&candidate, &roles, &stop).await else { return };
-        become_role(&roles, Role::Recovering);
-        let Some((leader, window)) = recover(&candidate, &mut seat, &stop).await else { continue };
-        become_role(&roles, Role::Active(Arc::clone(&leader)));
-        hold(&candidate, &mut seat, &leader, window, &stop).await;
-        // First the role, so that nothing new begins; then what has begun.
-        become_role(&roles, Role::Standby { active: None });
-        leader.end().await;
-        // Closing the session releases the lock.
-        drop(timeout(ANSWER_TIMEOUT, seat.close()).await);
+        become_role(&roles, Role::Standby { active: None }, "begins");
+        let Some(mut seat) = stand_by::win(&candidate, &roles, wait, &stop).await else { return };
+        become_role(&roles, Role::Recovering, "the lock is won");
+        let end = reign::reign(&candidate, &mut seat, &roles, &stop).await;
+        become_role(&roles, Role::Standby { active: None }, end.as_str());
+        // Nothing is written any more. Whoever waits is woken, unless the session is gone anyway.
+        seat.release().await;
+        wait = match end {
+            End::Stopped => return,
+            End::Lost | End::Unanswered | End::Fenced | End::Doubt => Wait::Eager,
+            End::SteppedDown => Wait::StandBack { until: Instant::now() + AFTER_YOU },
+            End::Hung | End::NotRecovered => {
+                Wait::StandBack { until: Instant::now() + STAND_BACK }
+            }
+        };
     }
 }
 
-fn become_role(roles: &watch::Sender<Role>, role: Role) {
+pub(super) fn become_role(roles: &watch::Sender<Role>, role: Role, cause: &'static str) {
     let former = roles.borrow().as_str();
     if former != role.as_str() {
         let epoch = match &role {
-            Role::Active(leader) => Some(leader.epoch),
+            Role::Active(leader) => Some(leader.epoch()),
             Role::Standby { .. } | Role::Recovering => None,
         };
-        tracing::info!(from = former, to = role.as_str(), epoch, "the role changes");
+        tracing::info!(from = former, to = role.as_str(), epoch, cause, "the role changes");
     }
     roles.send_replace(role);
-}
-
-/// Waits until the lock is won; none when told to stop.
-async fn win(
-    candidate: &Candidate,
-    roles: &watch::Sender<Role>,
-    stop: &CancellationToken,
-) -> Option<PgConnection> {
-    let mut connection = None;
-    let mut tries = 0_u32;
-    let mut is_waiting_told = false;
-    loop {
-        if stop.is_cancelled() {
-            return None;
-        }
-        let result = try_to_win(candidate, &mut connection, tries.is_multiple_of(ADDRESS_EVERY)).await;
-        let delay = match result {
-            Ok(Attempt::Won) => return connection,
-            Ok(Attempt::Held { by }) => {
-                if !std::mem::replace(&mut is_waiting_told, true) {
-                    tracing::info!(active = by, "another server leads on this database; this one stands by");
-                }
-                if let Some(by) = by {
-                    roles.send_replace(Role::Standby { active: Some(by) });
-                }
-                locks::CAMPAIGN_INTERVAL
-            }
-            Err(fault) => {
-                if connection.take().is_some() || tries == 0 {
-                    tracing::warn!(error = chain(&fault), "the database cannot be reached");
-                }
-                RETRY_DELAY
-            }
-        };
-        tries = tries.wrapping_add(1);
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = sleep(delay) => {}
-        }
-    }
-}
-
-enum Attempt {
-    Won,
-    Held { by: Option<String> },
-}
-
-async fn try_to_win(
-    candidate: &Candidate,
-    connection: &mut Option<PgConnection>,
-    look_up_address: bool,
-) -> Result<Attempt, Fault> {
-    let attempt = async {
-        let session = match connection {
-            Some(session) => session,
-            None => connection.insert(PgConnection::connect_with(&candidate.database).await?),
-        };
-        if store::try_lock(session).await? {
-            return Ok(Attempt::Won);
-        }
-        let by = if look_up_address { store::holder_address(session).await? } else { None };
-        Ok(Attempt::Held { by })
-    };
-    timeout(ANSWER_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(no_answer()))
-}
-
-fn no_answer() -> Fault {
-    Fault::Statement(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
-}
-
-/// Makes a leader, trying until it is made; none when the seat is lost or it is time to stop.
-async fn recover(
-    candidate: &Candidate,
-    seat: &mut PgConnection,
-    stop: &CancellationToken,
-) -> Option<(Arc<Leader>, i64)> {
-    loop {
-        let started = Instant::now();
-        match try_to_recover(candidate, seat).await {
-            Ok((leader, window)) => {
-                let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(epoch = leader.epoch, milliseconds, "recovery is done");
-                return Some((leader, window));
-            }
-            Err(fault) => tracing::error!(error = chain(&fault), "recovery failed, and is tried again"),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return None,
-            () = sleep(RETRY_DELAY) => {}
-        }
-        if !is_held(seat).await {
-            return None;
-        }
-    }
-}
-
-async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Result<(Arc<Leader>, i64), Fault> {
-    let epoch = store::begin_term(seat, &candidate.address).await?;
-    presence::store::put_canary(seat, epoch, candidate.bounds.beat_lanes).await?;
-    let floors = sessions::store::all_floors(&mut *seat).await?;
-    let slots = nodes::store::all_slots(&mut *seat).await?;
-    let runners = sessions::store::all_runners(&mut *seat).await?;
-    let fleet = Arc::new(Fleet::load(floors, runners, slots));
-    let window = presence::store::open_window(seat, epoch, candidate.cadence.heartbeat_interval()).await?;
-
-    let (lanes, lane_tasks) = Lanes::new(&candidate.bounds);
-    let leader = Arc::new(Leader {
-        epoch,
-        db: candidate.db.clone(),
-        fleet: Arc::clone(&fleet),
-        lanes,
-        cadence: candidate.cadence,
-        bounds: candidate.bounds,
-        stop: CancellationToken::new(),
-        doubt: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-    });
-    let lane_db = postgres::lane_pool(candidate.database.clone(), candidate.bounds.beat_lanes);
-    for task in lane_tasks {
-        leader.spawn(task.run(lane_db.clone(), Arc::clone(&fleet), leader.stopped()));
-    }
-    let sweep = Duty { name: "sweep", period: candidate.cadence.sweep_interval() };
-    duties::run(&leader, sweep, |leader| async move { presence::sweep::pass(&leader).await });
-    Ok((leader, window))
-}
-
-/// Proves the lock and the service, again and again, until the lock is lost or it is time to stop.
-async fn hold(
-    candidate: &Candidate,
-    seat: &mut PgConnection,
-    leader: &Arc<Leader>,
-    mut window: i64,
-    stop: &CancellationToken,
-) {
-    let period = canary::proof_interval(&candidate.cadence);
-    let gap_max = canary::proof_gap_max(&candidate.cadence);
-    let (committed, canary_heard) = watch::channel(None);
-    let stopped = leader.stopped();
-    let beat = canary::beat(candidate.listening, candidate.canary.clone(), period, committed);
-    leader.spawn(async move {
-        tokio::select! {
-            () = stopped.cancelled() => {}
-            () = beat => {}
-        }
-    });
-
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = leader.doubt.cancelled() => {
-                tracing::warn!(epoch = leader.epoch, "a commit was not answered: the term ends, the next one loads the fleet anew");
-                return;
-            }
-            _ = ticks.tick() => {}
-        }
-        if !is_held(seat).await {
-            tracing::warn!(epoch = leader.epoch, "the leader's lock is lost");
-            return;
-        }
-        let heard: Option<Instant> = *canary_heard.borrow();
-        if heard.is_none_or(|heard| heard.elapsed() > period * 2) {
-            // Not proven: the window is not extended, and after a gap a new one opens.
-            continue;
-        }
-        let proof =
-            prove_service(seat, leader.epoch, window, gap_max, candidate.cadence.heartbeat_interval());
-        match timeout(ANSWER_TIMEOUT, proof).await.unwrap_or_else(|_| Err(no_answer())) {
-            Ok(open) => window = open,
-            Err(fault) => {
-                tracing::warn!(
-                    epoch = leader.epoch,
-                    error = chain(&fault),
-                    "the leader's connection is lost"
-                );
-                return;
-            }
-        }
-    }
-}
-
-/// Extends the window, or opens another; gives the one that is open.
-async fn prove_service(
-    seat: &mut PgConnection,
-    epoch: i64,
-    window: i64,
-    gap_max: Duration,
-    cadence: Duration,
-) -> Result<i64, Fault> {
-    if presence::store::extend_window(seat, window, gap_max).await? {
-        return Ok(window);
-    }
-    tracing::warn!(epoch, "service was interrupted: silence in the meantime does not count");
-    presence::store::open_window(seat, epoch, cadence).await
-}
-
-async fn is_held(seat: &mut PgConnection) -> bool {
-    matches!(timeout(ANSWER_TIMEOUT, store::holds_lock(seat)).await, Ok(Ok(true)))
 }

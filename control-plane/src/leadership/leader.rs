@@ -1,10 +1,16 @@
 //! The leader: a value that whoever does leader-only work must hold.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use metrics::counter;
 use sqlx::PgPool;
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::{Progress, Term, locks::LockNamespace, progress::Step, trust::Trust};
 use crate::{
     failure::{Failure, Fault},
     presence::lanes::Lanes,
@@ -12,29 +18,56 @@ use crate::{
     settings::{Bounds, Cadence},
 };
 
+/// How long what is under way at the end of a term may take: longer than a statement may. What does not answer then is
+/// dropped with its connection, and the fence refuses whatever of it is still to come.
+const END_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// The right to write, and what a leader has in memory.
 #[derive(Debug)]
 pub struct Leader {
-    pub(super) epoch: i64,
+    pub(super) term: Term,
+    pub(super) trust: Trust,
+    pub(super) progress: Progress,
     pub(super) db: PgPool,
+    pub(super) lane_db: PgPool,
     pub(super) fleet: Arc<Fleet>,
     pub(super) lanes: Lanes,
     pub(super) cadence: Cadence,
     pub(super) bounds: Bounds,
-    pub(super) stop: CancellationToken,
-    pub(super) doubt: CancellationToken,
+    pub(super) lock_namespace: LockNamespace,
+    pub(super) ends: Ends,
     pub(super) tasks: TaskTracker,
+}
+
+/// What ends a leader before its lock is lost.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// Its work stops.
+    pub(super) stop: CancellationToken,
+    /// What is in memory may differ from the database.
+    pub(super) doubt: CancellationToken,
+    /// The database refused a write of this term.
+    pub(super) fenced: CancellationToken,
+    /// An operator asked for it.
+    pub(super) step_down: CancellationToken,
+    /// What has not stopped by now is dropped.
+    abort: CancellationToken,
 }
 
 impl Leader {
     /// Number of this leader's term; rises with each.
     pub fn epoch(&self) -> i64 {
-        self.epoch
+        self.term.epoch
     }
 
-    /// The pool for writes.
+    /// The pool for writes. What goes through it is fenced.
     pub fn db(&self) -> &PgPool {
         &self.db
+    }
+
+    /// The pool of the beat lanes, a connection each.
+    pub(crate) fn lane_db(&self) -> &PgPool {
+        &self.lane_db
     }
 
     /// The view of the fleet.
@@ -59,27 +92,59 @@ impl Leader {
 
     /// Cancelled when this leader ends.
     pub fn stopped(&self) -> CancellationToken {
-        self.stop.clone()
+        self.ends.stop.clone()
+    }
+
+    /// Whether it may still believe that it leads.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.trust.holds_at(Instant::now())
+    }
+
+    /// Begins a step of a duty without which a leader is none: when it hangs, the leader gives its place away.
+    pub fn step(&self, duty: &'static str) -> Step<'_> {
+        self.progress.step(duty)
     }
 
     /// Runs a task that the end of this leader waits for; the task watches [`Self::stopped`].
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        let abort = self.ends.abort.clone();
+        self.tasks.spawn(async move {
+            abort.run_until_cancelled(task).await;
+        });
     }
 
     /// Tells of a fault. After one that may have happened all the same, what this leader has in memory may differ from
-    /// the database: its term ends, and the next one loads everything anew.
+    /// the database: its term ends, and the next one loads everything anew. After one that the fence refused, another
+    /// leads already.
     pub(crate) fn doubt(&self, fault: &Fault) {
+        self.tell_fenced(fault);
         if fault.may_have_happened() {
-            self.doubt.cancel();
+            self.ends.doubt.cancel();
         }
     }
 
-    /// Ends: tells all tasks, and waits for them.
+    /// Tells of a fault that left nothing in doubt, as when beats are simply sent again.
+    pub(crate) fn tell_fenced(&self, fault: &Fault) {
+        if fault.is_fenced() {
+            counter!("rollcall_fenced_writes_total").increment(1);
+            self.trust.withdraw();
+            self.ends.fenced.cancel();
+        }
+    }
+
+    /// Ends: nothing new is trusted to write, all tasks are told, and waited for a while.
     pub(super) async fn end(&self) {
-        self.stop.cancel();
+        self.trust.withdraw();
+        self.ends.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if timeout(END_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(epoch = self.term.epoch, "work of this term did not end in time and is dropped");
+            self.ends.abort.cancel();
+            self.tasks.wait().await;
+        }
+        // Connections that wait for an answer which never comes would be waited for.
+        let (db, lane_db) = (self.db.clone(), self.lane_db.clone());
+        tokio::spawn(async move { tokio::join!(db.close(), lane_db.close()) });
     }
 }
 
@@ -98,8 +163,10 @@ where
     let writing = write(Arc::clone(leader));
     let written = leader.tasks.spawn({
         let leader = Arc::clone(leader);
+        let abort = leader.ends.abort.clone();
         async move {
-            let written = writing.await;
+            let written =
+                abort.run_until_cancelled(writing).await.unwrap_or_else(|| Err(Fault::TaskEnded.into()));
             if let Err(Failure::Fault(fault)) = &written {
                 leader.doubt(fault);
             }

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, postgres::PgC
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::sleep;
 
+use super::by_hand;
 use crate::leadership::locks;
 
 mod embedded {
@@ -58,7 +59,7 @@ pub enum Error {
 ///
 /// The database or a migration failed, or the schema is from a newer release; then nothing is changed.
 pub async fn migrate(options: &PgConnectOptions) -> Result<Vec<i32>, Error> {
-    let mut session = Session(PgConnection::connect_with(options).await?);
+    let mut session = Session(PgConnection::connect_with(&by_hand(options.clone())).await?);
     while !try_lock(&mut session.0).await? {
         sleep(LOCK_INTERVAL).await;
     }

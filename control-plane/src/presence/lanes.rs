@@ -15,12 +15,11 @@ use metrics::{counter, histogram};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use super::store;
 use crate::{
     failure::Fault,
-    leadership,
+    leadership::{self, Leader},
     roster::{CheckedBeat, Fleet},
     sessions::floor::Floor,
     settings::Bounds,
@@ -153,7 +152,8 @@ impl Lanes {
 impl LaneTask {
     /// Writes batch after batch until told to stop. What is queued then is dropped, and whoever waits for it is told
     /// that the leader ended.
-    pub async fn run(mut self, db: PgPool, fleet: Arc<Fleet>, stop: CancellationToken) {
+    pub async fn run(mut self, leader: Arc<Leader>) {
+        let stop = leader.stopped();
         let mut parcels = Vec::new();
         loop {
             tokio::select! {
@@ -172,17 +172,19 @@ impl LaneTask {
                     size += parcel.beats.len();
                     batch.push(parcel);
                 }
-                write_batch(&db, &fleet, batch).await;
+                write_batch(&leader, batch).await;
             }
         }
     }
 }
 
-async fn write_batch(db: &PgPool, fleet: &Fleet, batch: Vec<Parcel>) {
+async fn write_batch(leader: &Leader, batch: Vec<Parcel>) {
+    let step = leader.step("beats");
     let started = Instant::now();
     let nodes = last_beats(batch.iter().flat_map(|parcel| &parcel.beats));
     histogram!("rollcall_beat_batch_size").record(nodes.len() as f64);
-    let written = write_nodes(db, &nodes).await;
+    let written = write_nodes(leader.lane_db(), &nodes).await;
+    drop(step);
     histogram!("rollcall_beat_batch_seconds").record(started.elapsed().as_secs_f64());
     match written {
         Ok((mut keys, at)) => {
@@ -192,7 +194,7 @@ async fn write_batch(db: &PgPool, fleet: &Fleet, batch: Vec<Parcel>) {
                     keys.binary_search(&beat.node_key).is_ok()
                         && nodes[&beat.node_key].generation == beat.generation
                 };
-                let answers = answer(fleet, &parcel.beats, at, committed);
+                let answers = answer(leader.fleet(), &parcel.beats, at, committed);
                 // The caller may have gone away; its beats count all the same.
                 drop(parcel.answer.send(Ok(answers)));
             }
@@ -200,7 +202,9 @@ async fn write_batch(db: &PgPool, fleet: &Fleet, batch: Vec<Parcel>) {
         Err(error) => {
             counter!("rollcall_beat_batches_failed_total").increment(1);
             // One statement is one transaction. Whether it happened or not, a beat may be sent again.
-            let refusal = Refusal::from(Fault::Commit(error));
+            let fault = Fault::Commit(error);
+            leader.tell_fenced(&fault);
+            let refusal = Refusal::from(fault);
             for parcel in batch {
                 drop(parcel.answer.send(Err(refusal.clone())));
             }

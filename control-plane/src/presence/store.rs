@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgExecutor, postgres::types::PgInterval};
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use super::{
     health::{Health, Presence},
     service_time::Window,
 };
-use crate::{failure::Fault, roster::SweptPresence};
+use crate::{failure::Fault, postgres::interval, roster::SweptPresence};
 
 /// Rows that one statement of the sweep changes at most.
 pub(super) const SWEEP_ROWS_MAX: i64 = 50_000;
@@ -181,8 +181,4 @@ pub(super) async fn demote(
             })
         })
         .collect()
-}
-
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

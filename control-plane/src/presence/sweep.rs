@@ -9,7 +9,7 @@ use super::{
     service_time::instant_before,
     store::{self, SWEEP_ROWS_MAX},
 };
-use crate::{failure::Fault, leadership::Leader, roster::SweptPresence, settings::Cadence};
+use crate::{duties, failure::Fault, leadership::Leader, roster::SweptPresence, settings::Cadence};
 
 /// What a pass did.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,10 @@ pub struct Swept {
 ///
 /// The database failed; the next pass makes it good.
 pub async fn pass(leader: &Leader) -> Result<(), Fault> {
-    let swept = sweep(leader.db(), leader.cadence()).await?;
+    let swept = {
+        let _step = leader.step(duties::SWEEP);
+        sweep(leader.db(), leader.cadence()).await?
+    };
     leader.fleet().swept(&swept.transitions);
     gauge!("rollcall_presence_brake_holding").set(f64::from(u8::from(swept.held)));
     for transition in &swept.transitions {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dev_token::{kept_key_ring, kept_token},
-    flags::{BoundsFlags, CadenceFlags},
+    flags::{BoundsFlags, CadenceFlags, LeadershipFlags},
     listen,
     migrate::database,
     signals,
@@ -60,11 +60,14 @@ pub struct Dev {
     cadence: CadenceFlags,
     #[command(flatten)]
     bounds: BoundsFlags,
+    #[command(flatten)]
+    leadership: LeadershipFlags,
 }
 
 impl Dev {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let cadence = self.cadence.check()?;
+        let leadership = self.leadership.check()?;
         let (listener, address) = listen::bind(self.listen).await?;
         let data_dir = self.data_dir.map_or_else(embedded::default_data_dir, Ok)?;
         refuse_foreign(&data_dir)?;
@@ -81,7 +84,8 @@ impl Dev {
         let token = kept_token(&data_dir, &ring, &database).await?;
         welcome(&data_dir, address, &token);
 
-        let settings = ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds() };
+        let settings =
+            ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds(), leadership };
         let Some(postgres) = postgres else {
             return Ok(server::serve(listener, address, settings, stop).await?);
         };

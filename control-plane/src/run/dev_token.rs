@@ -21,6 +21,7 @@ use crate::{
         tokens::{Grant, KeyRing, KeyRingFile, Scope, verify},
     },
     leadership::locks,
+    postgres::by_hand,
 };
 
 /// A kept token with less than this left is replaced.
@@ -46,7 +47,7 @@ pub(super) async fn kept_token(
     }
     let participant = kept_participant(&data_dir.join("token-participant"))?;
     let grant = Grant { participant, scopes: Scope::Admin.into(), lifetime: LIFETIME_MAX };
-    let mut connection = PgConnection::connect_with(database).await?;
+    let mut connection = PgConnection::connect_with(&by_hand(database.clone())).await?;
     let mut tx = connection.begin().await?;
     // Of two that start at once, one makes the token and both hand it out.
     sqlx::query("select pg_advisory_xact_lock($1)").bind(locks::FIRST_TOKEN).execute(&mut *tx).await?;

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use contracts::limits;
 
-use crate::settings::{Bounds, Cadence, CadenceError};
+use crate::{
+    duties,
+    leadership::locks::LockNamespace,
+    settings::{Bounds, Cadence, CadenceError, LeadershipSettings, Lease, LeaseError},
+};
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Liveness")]
@@ -68,5 +72,34 @@ impl BoundsFlags {
             beat_lanes: self.beat_lanes,
             beats_queued_per_lane: self.beats_queued_max,
         }
+    }
+}
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Leadership")]
+pub(super) struct LeadershipFlags {
+    /// How long a leader that does not answer keeps its place: it verifies ten times in this time, stops by itself after
+    /// half of it, and is evicted after all of it
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(env = "ROLLCALL_LEASE")]
+    lease: Duration,
+    /// Number of the leader's advisory lock, the same on every server: another one only for a second installation in the
+    /// same database
+    #[arg(long, value_name = "N", default_value_t = LockNamespace::default(), env = "ROLLCALL_LOCK_NAMESPACE")]
+    lock_namespace: LockNamespace,
+    /// Do not run this duty when leading; may be given several times
+    #[arg(long = "disable-duty", value_name = "NAME", value_delimiter = ',', env = "ROLLCALL_DISABLE_DUTY")]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(duties::NAMES))]
+    disabled_duties: Vec<String>,
+}
+
+impl LeadershipFlags {
+    pub(super) fn check(&self) -> Result<LeadershipSettings, LeaseError> {
+        let is_disabled = |name: &&&str| self.disabled_duties.iter().any(|disabled| disabled == **name);
+        Ok(LeadershipSettings {
+            lease: Lease::new(self.lease)?,
+            lock_namespace: self.lock_namespace,
+            disabled_duties: duties::NAMES.iter().filter(is_disabled).copied().collect(),
+        })
     }
 }

@@ -6,13 +6,14 @@ use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    flags::{BoundsFlags, CadenceFlags},
+    flags::{BoundsFlags, CadenceFlags, LeadershipFlags},
     listen,
     migrate::database,
     signals,
 };
 use crate::{
     auth::tokens::KeyRingFile,
+    leadership::check_lock_namespace,
     postgres::migrate::{check, migrate},
     server::{self, ServerSettings},
 };
@@ -51,11 +52,14 @@ pub struct Serve {
     cadence: CadenceFlags,
     #[command(flatten)]
     bounds: BoundsFlags,
+    #[command(flatten)]
+    leadership: LeadershipFlags,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let cadence = self.cadence.check()?;
+        let leadership = self.leadership.check()?;
         let key_ring = KeyRingFile::new(self.token_keys);
         key_ring
             .load()
@@ -76,10 +80,12 @@ impl Serve {
         } else {
             check(&database).await?;
         }
+        check_lock_namespace(&database, leadership.lock_namespace).await?;
         let stop = CancellationToken::new();
         signals::stop_on_signal(stop.clone())?;
         tracing::info!(%address, "listening");
-        let settings = ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds() };
+        let settings =
+            ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds(), leadership };
         Ok(server::serve(listener, address, settings, stop).await?)
     }
 }

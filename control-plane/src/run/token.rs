@@ -16,7 +16,7 @@ use crate::{
         tokens::{Grant, KeyRingFile, KeyState, Kid, Scope},
     },
     leadership::locks,
-    postgres::migrate::check,
+    postgres::{by_hand, migrate::check},
 };
 
 /// Epoch in the audit of what no server did.
@@ -132,7 +132,7 @@ impl Bootstrap {
         let ring = self.file.ring().load()?;
         let database = database(&self.database_url)?;
         check(&database).await?;
-        let mut connection = PgConnection::connect_with(&database).await?;
+        let mut connection = PgConnection::connect_with(&by_hand(database)).await?;
         let mut tx = connection.begin().await?;
         // Of two at once, one is the first.
         sqlx::query("select pg_advisory_xact_lock($1)").bind(locks::FIRST_TOKEN).execute(&mut *tx).await?;

@@ -14,7 +14,8 @@ use contracts::{
     wire::{
         self,
         v1::{
-            audit_service_server::AuditServiceServer, membership_service_server::MembershipServiceServer,
+            audit_service_server::AuditServiceServer, leadership_service_server::LeadershipServiceServer,
+            membership_service_server::MembershipServiceServer,
             node_admin_service_server::NodeAdminServiceServer,
             runtime_node_service_server::RuntimeNodeServiceServer,
             session_service_server::SessionServiceServer, token_service_server::TokenServiceServer,
@@ -43,11 +44,11 @@ use crate::{
         tokens::{KeyRingFile, KeyRingFileError, KeyRingWatch},
         watch_revocations,
     },
-    leadership::{self, Candidate, Role, Roles},
+    leadership::{self, Candidate, Role, Roles, locks::LockNamespace, rpc::Leadership},
     nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
     postgres,
     sessions::{member_rpc::Memberships, rpc::Sessions},
-    settings::{Bounds, Cadence},
+    settings::{Bounds, Cadence, LeadershipSettings},
 };
 
 /// A dead connection is found within twice this: below the 15 s between beats, and far below the degraded threshold.
@@ -71,6 +72,8 @@ pub struct ServerSettings {
     pub cadence: Cadence,
     /// Bounds that the operator set.
     pub bounds: Bounds,
+    /// Lease, lock and duties.
+    pub leadership: LeadershipSettings,
 }
 
 /// Why a server ended.
@@ -102,7 +105,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let metrics = http::install_metrics()?;
-    let reads = postgres::request_pool(settings.database.clone());
+    let reads = postgres::read_pool(settings.database.clone());
     let canary = CanaryToken::mint();
     let (publish_role, role) = watch::channel(Role::Standby { active: None });
     let roles = Roles::new(role);
@@ -112,22 +115,24 @@ pub async fn serve(
     let authenticator = Authenticator::new(ring, Arc::clone(&revocations), canary.clone());
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    let routes = routes(&roles, &reads, mint, &revocations, settings.cadence)?
-        .add_service(health_service)
-        .into_axum_router()
-        .merge(http::router(roles.clone(), reads.clone(), metrics))
-        .fallback(http::nothing_here);
+    let routes =
+        routes(&roles, &reads, mint, &revocations, settings.cadence, settings.leadership.lock_namespace)?
+            .add_service(health_service)
+            .into_axum_router()
+            .merge(http::router(roles.clone(), reads.clone(), metrics))
+            .fallback(http::nothing_here);
 
     let mut tasks = JoinSet::new();
     let revoked_db = reads.clone();
     let candidate = Candidate {
         database: settings.database,
-        db: reads,
+        reads,
         listening: address,
         address: format!("http://{address}"),
         canary,
         cadence: settings.cadence,
         bounds: settings.bounds,
+        leadership: settings.leadership,
     };
     let ending = stop.child_token();
     let campaign_over = CancellationToken::new();
@@ -204,6 +209,7 @@ fn routes(
     mint: Mint,
     revocations: &Arc<Revocations>,
     cadence: Cadence,
+    lock_namespace: LockNamespace,
 ) -> Result<Routes, Error> {
     let max = limits::REQUEST_BYTES_MAX;
     let nodes = RuntimeNodes::new(roles.clone(), reads.clone());
@@ -212,6 +218,7 @@ fn routes(
     let admin = NodeAdmin::new(roles.clone(), reads.clone(), cadence);
     let tokens = Tokens::new(roles.clone(), mint, Arc::clone(revocations));
     let audit = Audit::new(reads.clone());
+    let leadership = Leadership::new(roles.clone(), reads.clone(), lock_namespace);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -222,6 +229,7 @@ fn routes(
         .add_service(MembershipServiceServer::new(memberships).max_decoding_message_size(max))
         .add_service(NodeAdminServiceServer::new(admin).max_decoding_message_size(max))
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max))
+        .add_service(LeadershipServiceServer::new(leadership).max_decoding_message_size(max))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(max))
         .add_service(reflection))
 }
@@ -247,7 +255,9 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
         ] {
             health.set_service_status(service, status).await;
         }
-        for service in ["rollcall.v1.NodeAdminService", "rollcall.v1.AuditService"] {
+        for service in
+            ["rollcall.v1.NodeAdminService", "rollcall.v1.AuditService", "rollcall.v1.LeadershipService"]
+        {
             health.set_service_status(service, ServingStatus::Serving).await;
         }
         if !roles.changed().await {

@@ -71,12 +71,17 @@ const OPENED_BY: [(Scope, &[&str]); 4] = [
             "NodeAdminService/ForgetNode",
             "TokenService/IssueToken",
             "TokenService/CreateJoinToken",
+            "LeadershipService/StepDown",
             "AuditService/ListAuditEntries",
         ],
     ),
 ];
-const NEED_NO_SCOPE: [&str; 3] =
-    ["TokenService/RenewToken", "TokenService/RevokeToken", "TokenService/ExchangeJoinToken"];
+const NEED_NO_SCOPE: [&str; 4] = [
+    "TokenService/RenewToken",
+    "TokenService/RevokeToken",
+    "TokenService/ExchangeJoinToken",
+    "LeadershipService/GetLeadership",
+];
 
 #[test]
 fn every_method_of_the_contract_has_one_row_in_the_access_table_and_no_row_is_without_a_method() {

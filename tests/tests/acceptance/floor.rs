@@ -6,7 +6,7 @@ use contracts::wire::v1::{
     watch_roster_response::Event,
 };
 use control_plane::postgres::migrate::migrate;
-use sqlx::{AssertSqlSafe, postgres::PgPoolOptions};
+use sqlx::AssertSqlSafe;
 use tests::{Attaching, Client, DEADLINE, Database, Plane, PlaneOptions, refusal};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status, Streaming};
@@ -321,8 +321,7 @@ async fn the_pages_of_affected_nodes_leave_nobody_out_whatever_the_collation_of_
     sqlx::query(AssertSqlSafe(create)).execute(&plain.pool).await.unwrap();
     let url = plain.url.replace(&name, &format!("{name}_en"));
     migrate(&url.parse().unwrap()).await.unwrap();
-    let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
-    let plane = Plane::start_on(Database { url, pool }, PlaneOptions::default()).await;
+    let plane = Plane::start_on(Database::at(url).await, PlaneOptions::default()).await;
     let client = plane.client().await;
     let id = client.session().await;
     // In English a comes before B, in bytes after it.

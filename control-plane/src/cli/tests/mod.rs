@@ -94,6 +94,7 @@ pub(crate) async fn run(arguments: &[&str], mut output: Output, stop: impl Futur
             Command::Session(command) => command.execute(&mut output).await,
             Command::Node(command) => command.execute(&mut output, stop).await,
             Command::Token(command) => command.execute(&mut output).await,
+            Command::Leader(command) => command.execute(&mut output).await,
             Command::Audit(command) => command.execute(&mut output).await,
         }
     };

@@ -11,6 +11,7 @@ use std::{
 };
 
 use control_plane::postgres::{
+    by_hand,
     embedded::{Durability, EmbeddedPostgres, Error, Progress, Settings},
     migrate::migrate,
 };
@@ -25,7 +26,7 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 /// Runs SQL; gives the rows in lines, with a bar between columns.
 pub(crate) fn query(options: &PgConnectOptions, sql: &str) -> Result<String, sqlx::Error> {
     let statement = async {
-        let mut connection = PgConnection::connect_with(options).await?;
+        let mut connection = PgConnection::connect_with(&by_hand(options.clone())).await?;
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await?;
         connection.close().await?;
         let lines: Result<Vec<String>, sqlx::Error> = rows

@@ -9,8 +9,8 @@ use contracts::{
         IdempotencyClass, IssueTokenRequest, ListAuditEntriesRequest, ListMembersRequest, ListNodesRequest,
         ListSessionsRequest, MemberRole, MemberState, RaiseVersionFloorRequest, RemoveMemberRequest,
         RenewTokenRequest, ReportedHealth, RevokeNodeRequest, RevokeTokenRequest, SetMemberRequest,
-        StreamHeartbeatsRequest, Tool, TransferNodeRequest, UpdateCapabilitiesRequest, WatchRosterRequest,
-        revoke_node_request::Scope as Bar,
+        StepDownRequest, StreamHeartbeatsRequest, Tool, TransferNodeRequest, UpdateCapabilitiesRequest,
+        WatchRosterRequest, revoke_node_request::Scope as Bar,
     },
 };
 use prost::Message;
@@ -485,6 +485,18 @@ pub(super) fn bad_changes_of_nodes(session_id: &str, node_id: &str, bad: &mut Ba
         bad.add(revoking, "request_id", &RevokeNodeRequest { request_id: id(), ..revoke.clone() });
         bad.add(transferring, "request_id", &TransferNodeRequest { request_id: id(), ..transfer.clone() });
         bad.add(forgetting, "request_id", &ForgetNodeRequest { request_id: id(), ..forget.clone() });
+    }
+}
+
+/// Everything that is wrong with what is asked of the leader about itself.
+pub(super) fn bad_requests_of_the_leader(bad: &mut BadRequests) {
+    let step_down = StepDownRequest { validate_only: true, ..StepDownRequest::default() };
+    let stepping_down = "LeadershipService/StepDown";
+    for reason in reasons() {
+        bad.add(stepping_down, "reason", &StepDownRequest { reason, ..step_down.clone() });
+    }
+    for request_id in request_ids() {
+        bad.add(stepping_down, "request_id", &StepDownRequest { request_id, ..step_down.clone() });
     }
 }
 
