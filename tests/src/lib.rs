@@ -3,6 +3,7 @@
 //! A test gets a database of its own ([`Database`]), starts the built binaries on it ([`Plane`], [`Daemon`]), speaks the
 //! protocol ([`Client`]), and waits for states ([`eventually`]), never for time to pass.
 
+mod authority;
 mod binaries;
 mod client;
 mod daemon;
@@ -19,6 +20,7 @@ mod roster_watch;
 mod snapshot;
 mod wait;
 
+pub use authority::{Authority, Certificate};
 pub use binaries::binary;
 pub use client::{Attaching, Client, refusal};
 pub use daemon::Daemon;

@@ -21,6 +21,7 @@ use crate::{
     nodes, postgres,
     presence::{self, canary, lanes::Lanes},
     roster::Fleet,
+    server::tls::Transport,
     sessions,
     settings::{Bounds, Cadence},
 };
@@ -41,8 +42,10 @@ pub struct Candidate {
     pub db: PgPool,
     /// Where this server listens, for the canary.
     pub listening: SocketAddr,
-    /// Where clients reach this server.
-    pub address: String,
+    /// How this server is reached there.
+    pub transport: Transport,
+    /// Where clients reach this server, where that is known.
+    pub address: Option<String>,
     /// The canary's token.
     pub canary: CanaryToken,
     /// Intervals and thresholds.
@@ -94,15 +97,17 @@ async fn win(
         if stop.is_cancelled() {
             return None;
         }
-        let result = try_to_win(candidate, &mut connection, tries.is_multiple_of(ADDRESS_EVERY)).await;
+        let looked_up = tries.is_multiple_of(ADDRESS_EVERY);
+        let result = try_to_win(candidate, &mut connection, looked_up).await;
         let delay = match result {
             Ok(Attempt::Won) => return connection,
             Ok(Attempt::Held { by }) => {
                 if !std::mem::replace(&mut is_waiting_told, true) {
                     tracing::info!(active = by, "another server leads on this database; this one stands by");
                 }
-                if let Some(by) = by {
-                    roles.send_replace(Role::Standby { active: Some(by) });
+                if looked_up {
+                    // Also when it says none: what a former leader said is no longer true.
+                    roles.send_replace(Role::Standby { active: by });
                 }
                 locks::CAMPAIGN_INTERVAL
             }
@@ -176,7 +181,7 @@ async fn recover(
 }
 
 async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Result<(Arc<Leader>, i64), Fault> {
-    let epoch = store::begin_term(seat, &candidate.address).await?;
+    let epoch = store::begin_term(seat, candidate.address.as_deref()).await?;
     presence::store::put_canary(seat, epoch, candidate.bounds.beat_lanes).await?;
     let floors = sessions::store::all_floors(&mut *seat).await?;
     let slots = nodes::store::all_slots(&mut *seat).await?;
@@ -217,13 +222,19 @@ async fn hold(
     let gap_max = canary::proof_gap_max(&candidate.cadence);
     let (committed, canary_heard) = watch::channel(None);
     let stopped = leader.stopped();
-    let beat = canary::beat(candidate.listening, candidate.canary.clone(), period, committed);
-    leader.spawn(async move {
-        tokio::select! {
-            () = stopped.cancelled() => {}
-            () = beat => {}
+    match candidate.transport.endpoint_of_own(candidate.listening, period) {
+        Ok(own) => {
+            let beat = canary::beat(own, candidate.canary.clone(), period, committed);
+            leader.spawn(async move {
+                tokio::select! {
+                    () = stopped.cancelled() => {}
+                    () = beat => {}
+                }
+            });
         }
-    });
+        // Without a canary no time counts, so nobody is called silent.
+        Err(error) => tracing::error!(error = chain(&error), "the canary cannot address this server"),
+    }
 
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -25,8 +25,8 @@ pub(super) async fn holds_lock(db: &mut PgConnection) -> Result<bool, Fault> {
     .await?)
 }
 
-/// Begins a term: the next epoch, with the address of its leader.
-pub(super) async fn begin_term(db: &mut PgConnection, address: &str) -> Result<i64, Fault> {
+/// Begins a term: the next epoch, with the address of its leader, where that is known.
+pub(super) async fn begin_term(db: &mut PgConnection, address: Option<&str>) -> Result<i64, Fault> {
     Ok(sqlx::query_scalar!(
         "update leadership set epoch = epoch + 1, holder_address = $1, since = clock_timestamp() returning epoch",
         address

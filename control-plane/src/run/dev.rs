@@ -17,6 +17,7 @@ use super::{
     flags::{BoundsFlags, CadenceFlags},
     listen,
     migrate::database,
+    reach::address_of,
     signals,
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         embedded::{self, Durability, EmbeddedPostgres, Progress},
         migrate::migrate,
     },
-    server::{self, ServerSettings},
+    server::{self, ServerSettings, tls::Transport},
 };
 
 /// How long a Postgres that was found running may be gone while the start waits for it.
@@ -81,7 +82,11 @@ impl Dev {
         let token = kept_token(&data_dir, &ring, &database).await?;
         welcome(&data_dir, address, &token);
 
-        let settings = ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds() };
+        // In clear: it listens on this machine unless told otherwise, and is for trying things out.
+        let transport = Transport::Plaintext;
+        let advertised = address_of(&transport, address).map(|address| address.to_string());
+        let bounds = self.bounds.bounds();
+        let settings = ServerSettings { database, transport, advertised, key_ring, cadence, bounds };
         let Some(postgres) = postgres else {
             return Ok(server::serve(listener, address, settings, stop).await?);
         };

@@ -9,6 +9,7 @@ mod flags;
 mod listen;
 mod logging;
 mod migrate;
+mod reach;
 mod serve;
 mod signals;
 mod token;

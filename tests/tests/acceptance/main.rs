@@ -20,6 +20,7 @@ mod sessions;
 mod silence;
 mod spans;
 mod standby;
+mod tls;
 mod tokens;
 mod watch;
 mod wire_service;
