@@ -1,12 +1,16 @@
 //! An authority that signs certificates, and the files that a server reads them from.
 
 use std::{
-    fs,
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use client_tls::Trust;
+use control_plane::auth::now;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::net::TcpStream;
 use tokio_rustls::{
@@ -58,8 +62,14 @@ impl Authority {
 
     /// Signs a certificate for these names and addresses.
     pub fn issue(&self, names: &[&str]) -> Certificate {
+        self.issue_for(names, Duration::from_secs(365 * 24 * 60 * 60))
+    }
+
+    /// Signs a certificate that is good for so long.
+    pub fn issue_for(&self, names: &[&str], lifetime: Duration) -> Certificate {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let params = CertificateParams::new(names).expect("the names are some");
+        let mut params = CertificateParams::new(names).expect("the names are some");
+        params.not_after = now() + lifetime;
         let key = KeyPair::generate().expect("a key can be made");
         let signed = params.signed_by(&key, &self.0.issuer).expect("it signs");
         Certificate { text: signed.pem(), key: key.serialize_pem(), der: signed.der().to_vec() }
@@ -67,8 +77,8 @@ impl Authority {
 
     /// Overwrites the server's files, one after the other.
     pub fn write(&self, certificate: &Certificate) {
-        fs::write(self.certificate_file(), &certificate.text).expect("a file can be written");
-        fs::write(self.key_file(), &certificate.key).expect("a file can be written");
+        write(&self.certificate_file(), &certificate.text);
+        write(&self.key_file(), &certificate.key);
     }
 
     /// Puts new files in the place of the server's, one after the other.
@@ -77,7 +87,7 @@ impl Authority {
             [(self.certificate_file(), &certificate.text), (self.key_file(), &certificate.key)]
         {
             let next = file.with_extension("next");
-            fs::write(&next, text).expect("a file can be written");
+            write(&next, text);
             fs::rename(next, file).expect("a file can be renamed");
         }
     }
@@ -127,6 +137,12 @@ impl Drop for Inner {
         // It may be in use by a server that is about to end, or removed by somebody else.
         drop(fs::remove_dir_all(&self.folder));
     }
+}
+
+/// Writes over what is there, readable by its owner alone.
+fn write(file: &Path, text: &str) {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+    opened.expect("a file can be opened").write_all(text.as_bytes()).expect("a file can be written");
 }
 
 fn bare_client(file: &Path) -> ClientConfig {

@@ -18,6 +18,7 @@ mod proxy;
 mod raw;
 mod roster_watch;
 mod snapshot;
+mod transaction_pooler;
 mod wait;
 
 pub use authority::{Authority, Certificate};
@@ -35,4 +36,5 @@ pub use proxy::Proxy;
 pub use raw::{Method, Raw, RawAnswer, framed, methods};
 pub use roster_watch::RosterWatch;
 pub use snapshot::Snapshot;
+pub use transaction_pooler::{NextBackend, TransactionPooler};
 pub use wait::{DEADLINE, eventually};

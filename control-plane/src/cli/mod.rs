@@ -31,7 +31,7 @@ mod progress;
 mod refusal_hint;
 mod servers;
 pub mod session;
-mod table;
+pub(crate) mod table;
 pub mod token;
 mod wire_word;
 

@@ -2,6 +2,7 @@
 
 pub mod embedded;
 pub mod migrate;
+pub mod pooler;
 pub(crate) mod stored;
 
 use std::time::Duration;
@@ -16,10 +17,20 @@ const REQUEST_CONNECTIONS_MAX: u32 = 16;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The pool for requests. No statement outlives 3 s, and no transaction is left open for longer than 2 s.
+/// Connections that a server may hold at once with so many lanes: those of both pools, the leader's own, and one more
+/// for its migrations at the start.
+pub(crate) fn connections_max(lanes: u16) -> u32 {
+    REQUEST_CONNECTIONS_MAX + u32::from(lanes) + 2
+}
+
+/// A connection for requests. No statement outlives 3 s, and no transaction is left open for longer than 2 s.
+pub(crate) fn request_options(options: PgConnectOptions) -> PgConnectOptions {
+    options.options([("statement_timeout", "3s"), ("idle_in_transaction_session_timeout", "2s")])
+}
+
+/// The pool for requests.
 pub fn request_pool(options: PgConnectOptions) -> PgPool {
-    let options =
-        options.options([("statement_timeout", "3s"), ("idle_in_transaction_session_timeout", "2s")]);
+    let options = request_options(options);
     PgPoolOptions::new()
         .max_connections(REQUEST_CONNECTIONS_MAX)
         .acquire_timeout(ACQUIRE_TIMEOUT)

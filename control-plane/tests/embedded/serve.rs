@@ -202,7 +202,7 @@ fn the_databases_password_is_never_shown() {
             shows_nothing(&ended);
         }
     }
-    for verb in [&["migrate"][..], &["serve"], &["dev"], &["keys", "bootstrap"]] {
+    for verb in [&["migrate"][..], &["serve"], &["dev"], &["doctor"], &["keys", "bootstrap"]] {
         let mut command = rollcall(Account::Own, &place, verb);
         command.arg("--help").env("DATABASE_URL", format!("postgres://rollcall:{PASSWORD}@db/rollcall"));
         shows_nothing(&run(command).succeeded());

@@ -8,6 +8,7 @@ mod beats;
 mod brake;
 mod capabilities;
 mod daemons;
+mod doctor;
 mod explain;
 mod floor;
 mod generations;

@@ -71,7 +71,9 @@ impl TlsSettings {
             Err(source) => return Err(self.malformed(1, source)),
         }
         self.check(&certified, UnixTime::now())?;
-        self.warn_of_readers().await;
+        if self.key_is_open().await {
+            tracing::warn!(key = %self.key.display(), "every user of this machine can read the key: chmod o= it");
+        }
         Ok(certified)
     }
 
@@ -118,11 +120,10 @@ impl TlsSettings {
         }
     }
 
-    async fn warn_of_readers(&self) {
+    /// Whether every user of the machine can read the key.
+    pub(super) async fn key_is_open(&self) -> bool {
         let mode = fs::metadata(&self.key).await.map(|metadata| metadata.permissions().mode());
-        if mode.is_ok_and(|mode| mode & OTHERS != 0) {
-            tracing::warn!(key = %self.key.display(), "every user of this machine can read the key: chmod o= it");
-        }
+        mode.is_ok_and(|mode| mode & OTHERS != 0)
     }
 
     fn malformed(&self, position: usize, source: rustls::Error) -> Error {

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_rustls::rustls::{
     client::verify_server_name,
@@ -28,10 +29,14 @@ impl Served {
         self.current.send_replace(Arc::new(certified));
     }
 
+    /// Until when it is good, where that can be read.
+    pub(super) fn expires_at(&self) -> Option<OffsetDateTime> {
+        self.current.borrow().end_entity_cert().ok().and_then(expiry)
+    }
+
     /// Says by a metric until when it is good.
     pub(super) fn publish_expiry(&self) {
-        let at = self.current.borrow().end_entity_cert().ok().and_then(expiry);
-        if let Some(at) = at {
+        if let Some(at) = self.expires_at() {
             metrics::gauge!("rollcall_tls_certificate_expiry_timestamp_seconds")
                 .set(at.unix_timestamp() as f64);
         }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_rustls::{
     TlsAcceptor,
@@ -118,6 +119,18 @@ impl Transport {
                 Arc::clone(&tls.own_verifier),
             ),
         }
+    }
+}
+
+impl Tls {
+    /// When the certificate that is presented now expires, where that can be read.
+    pub fn expires_at(&self) -> Option<OffsetDateTime> {
+        self.served.expires_at()
+    }
+
+    /// Whether every user of the machine can read the key.
+    pub async fn key_is_open(&self) -> bool {
+        self.settings.key_is_open().await
     }
 }
 
