@@ -71,12 +71,18 @@ pub(super) async fn reach(flags: &ReachFlags) -> Vec<Finding> {
 }
 
 fn refused(error: &ReachError) -> Finding {
-    let check = match error {
-        ReachError::InClear(_) | ReachError::AdvertisedInClear(_) => "address",
-        ReachError::Certificate(_) => "certificate",
+    let (check, advice) = match error {
+        ReachError::InClear(_) => (
+            "address",
+            "Give a certificate with --tls-cert and --tls-key; or put a proxy that speaks TLS in front and say \
+             --allow-plaintext; or listen on 127.0.0.1",
+        ),
+        ReachError::AdvertisedInClear(_) => ("address", "Say https://, or only HOST:PORT"),
+        ReachError::Certificate(_) => ("certificate", "Name the files of a certificate and its key, in PEM"),
     };
     let text = chain(error);
-    let (detail, advice) = text.split_once("\nhint: ").unwrap_or((&text, "Name files that belong together"));
+    // `serve` has the hint with the error, and here it stands for itself.
+    let detail = text.split_once("\nhint: ").map_or(text.as_str(), |(detail, _)| detail);
     Finding::failed(check, detail, advice)
 }
 
