@@ -42,7 +42,8 @@ impl Setback {
     pub(crate) fn from_status(address: &Address, status: &Status) -> Self {
         match ReceivedRefusal::from_status(status) {
             Some(refusal) => Self::Refused(refusal),
-            None => Self::from_error(address, status),
+            // One with a source was made on this side, of the transport's error, whose own words are shorter.
+            None => Self::from_error(address, status.source().unwrap_or(status)),
         }
     }
 

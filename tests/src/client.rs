@@ -1,5 +1,6 @@
 //! A client that speaks the protocol as it is, without the comforts of the daemon's library.
 
+use client_tls::Trust;
 use contracts::{
     ParticipantId,
     refusal::ReceivedRefusal,
@@ -90,9 +91,15 @@ impl Attaching {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects, in clear.
     pub async fn connect(url: &str, token: &str) -> Self {
+        Self::connect_by(&Trust::of_system(), url, token).await
+    }
+
+    /// Connects; by TLS, to a server that is trusted.
+    pub async fn connect_by(trust: &Trust, url: &str, token: &str) -> Self {
         let endpoint = Endpoint::from_shared(url.to_owned()).expect("the URL is one");
+        let endpoint = trust.secure(endpoint).expect("the endpoint can be secured");
         Self::over(endpoint.connect().await.expect("the server accepts connections"), token)
     }
 

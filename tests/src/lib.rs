@@ -3,6 +3,7 @@
 //! A test gets a database of its own ([`Database`]), starts the built binaries on it ([`Plane`], [`Daemon`]), speaks the
 //! protocol ([`Client`]), and waits for states ([`eventually`]), never for time to pass.
 
+mod authority;
 mod binaries;
 mod client;
 mod daemon;
@@ -17,8 +18,10 @@ mod proxy;
 mod raw;
 mod roster_watch;
 mod snapshot;
+mod transaction_pooler;
 mod wait;
 
+pub use authority::{Authority, Certificate};
 pub use binaries::binary;
 pub use client::{Attaching, Client, refusal};
 pub use daemon::Daemon;
@@ -33,4 +36,5 @@ pub use proxy::Proxy;
 pub use raw::{Method, Raw, RawAnswer, framed, methods};
 pub use roster_watch::RosterWatch;
 pub use snapshot::Snapshot;
+pub use transaction_pooler::{NextBackend, TransactionPooler};
 pub use wait::{DEADLINE, eventually};

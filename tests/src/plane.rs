@@ -1,13 +1,18 @@
 //! A control plane under test: `rollcall serve` as a process.
 
-use std::process::Command;
+use std::{io, path::PathBuf, process::Command};
 
+use client_tls::Trust;
 use contracts::ParticipantId;
 use control_plane::auth::tokens::Scope;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
 use uuid::Uuid;
 
 use crate::{
-    Client, Database, Process,
+    Authority, Client, Database, Process,
     binaries::binary,
     keys::{key_ring_file, token, user_scopes},
     wait::eventually,
@@ -21,6 +26,14 @@ pub struct PlaneOptions {
     environment: Vec<(String, String)>,
     participant: ParticipantId,
     token: String,
+    tls: Option<Tls>,
+}
+
+/// How a control plane is called by TLS.
+#[derive(Clone, Debug)]
+struct Tls {
+    authority: Authority,
+    name: String,
 }
 
 impl Default for PlaneOptions {
@@ -33,6 +46,7 @@ impl Default for PlaneOptions {
             environment: Vec::new(),
             participant,
             token: token(participant, user_scopes()),
+            tls: None,
         }
     }
 }
@@ -56,6 +70,29 @@ impl PlaneOptions {
         self.flags.retain(|flag| !flag.starts_with(&format!("{name}=")));
         self.flags.push(format!("{name}={value}"));
         self
+    }
+
+    /// Listens there.
+    #[must_use]
+    pub fn listen(self, address: &str) -> Self {
+        Self { listen: address.to_owned(), ..self }
+    }
+
+    /// Serves by TLS with the files of this authority, and calls it by this name.
+    #[must_use]
+    pub fn tls(self, authority: &Authority, name: &str) -> Self {
+        let path = |path: PathBuf| path.to_str().expect("paths of tests are UTF-8").to_owned();
+        let options = self
+            .flag("--tls-cert", &path(authority.certificate_file()))
+            .flag("--tls-key", &path(authority.key_file()));
+        Self { tls: Some(Tls { authority: authority.clone(), name: name.to_owned() }), ..options }
+    }
+
+    /// The same, but in clear.
+    #[must_use]
+    pub fn in_clear(mut self) -> Self {
+        self.flags.retain(|flag| !flag.starts_with("--tls-"));
+        Self { tls: None, ..self }
     }
 
     /// Adds a variable of the environment.
@@ -146,23 +183,40 @@ impl Plane {
 
     /// A client of an admin who is nobody's member.
     pub async fn admin(&self) -> Client {
-        Client::connect(&self.url(), &token(ParticipantId(Uuid::now_v7()), Scope::Admin)).await
+        self.client_with(&token(ParticipantId(Uuid::now_v7()), Scope::Admin)).await
     }
 
     /// A client of a participant who is nobody's member yet.
     pub async fn stranger(&self) -> (ParticipantId, Client) {
         let participant = ParticipantId(Uuid::now_v7());
-        (participant, Client::connect(&self.url(), &token(participant, user_scopes())).await)
+        (participant, self.client_with(&token(participant, user_scopes())).await)
     }
 
-    /// `http://host:port`.
+    /// `http://host:port`, or `https://`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// A client with its token.
     pub async fn client(&self) -> Client {
-        Client::connect(&self.url(), self.token()).await
+        self.client_with(self.token()).await
+    }
+
+    async fn client_with(&self, token: &str) -> Client {
+        let trust = match &self.options.tls {
+            Some(tls) => tls.authority.trust().expecting(&tls.name).expect("the name is one"),
+            None => Trust::of_system(),
+        };
+        Client::connect_by(&trust, &self.url(), token).await
+    }
+
+    /// What the programs of clients have in their environment to trust it.
+    pub fn trusting(&self) -> Vec<(&'static str, String)> {
+        self.options.tls.as_ref().map_or_else(Vec::new, |tls| {
+            let file = tls.authority.file().to_str().expect("paths of tests are UTF-8").to_owned();
+            vec![("ROLLCALL_CA_CERT", file), ("ROLLCALL_TLS_SERVER_NAME", tls.name.clone())]
+        })
     }
 
     /// The CLI with its address and token in the environment.
@@ -171,6 +225,7 @@ impl Plane {
             .args(arguments)
             .env("ROLLCALL_ADDR", self.url())
             .env("ROLLCALL_TOKEN", self.token())
+            .envs(self.trusting())
             .output()
             .expect("the command line runs")
     }
@@ -187,15 +242,11 @@ impl Plane {
 
     /// Status and body of a plain HTTP GET; status 0 when there is no answer.
     pub async fn http(&self, path: &str) -> (u16, String) {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
         let get = async {
-            let mut stream = tokio::net::TcpStream::connect(&self.address).await?;
-            let request = format!("GET {path} HTTP/1.1\r\nhost: rollcall\r\nconnection: close\r\n\r\n");
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer)
+            match &self.options.tls {
+                Some(tls) => get(tls.authority.connect(&self.address, &tls.name).await?, path).await,
+                None => get(TcpStream::connect(&self.address).await?, path).await,
+            }
         };
         let Ok(answer) = get.await else { return (0, String::new()) };
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
@@ -209,4 +260,12 @@ impl Plane {
         let line = text.lines().find(|line| line.rsplit_once(' ').is_some_and(|(key, _)| key == name))?;
         line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok())
     }
+}
+
+async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> io::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: rollcall\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }

@@ -23,11 +23,17 @@ pub struct PrivatePostgres {
 impl PrivatePostgres {
     /// Starts one.
     pub async fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("rollcall-private-{}", Uuid::new_v4().simple()));
         // Only the death of the machine would tell the difference.
-        let settings = Settings::new(&folder, Durability::Full)
-            .parameter("fsync", "off")
-            .parameter("track_commit_timestamp", "on");
+        Self::start_with(&[("fsync", "off")]).await
+    }
+
+    /// Starts one with these parameters.
+    pub async fn start_with(parameters: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("rollcall-private-{}", Uuid::new_v4().simple()));
+        let settings =
+            parameters.iter().fold(Settings::new(&folder, Durability::Full), |all, (name, value)| {
+                all.parameter(*name, *value)
+            });
         let postgres = EmbeddedPostgres::start(settings, |_| {}).await.expect("Postgres starts");
         Self { folder, postgres: Arc::new(postgres) }
     }

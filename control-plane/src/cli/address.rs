@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use http::uri::Scheme;
 use tonic::transport::Uri;
 
 /// Port of an address that names none.
@@ -22,6 +23,28 @@ impl Address {
     pub(crate) fn uri(&self) -> Uri {
         self.0.clone()
     }
+
+    /// The name or address; one of IPv6 in brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default()
+    }
+
+    /// The port, given or not.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port_u16().unwrap_or(PORT_DEFAULT)
+    }
+
+    /// The same by TLS.
+    pub(crate) fn by_tls(&self) -> Self {
+        let mut parts = self.0.clone().into_parts();
+        parts.scheme = Some(Scheme::HTTPS);
+        Uri::from_parts(parts).map_or_else(|_| self.clone(), Self)
+    }
+
+    /// Whether it is called by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
 }
 
 impl FromStr for Address {
@@ -29,12 +52,13 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", rest),
             Some(_) => return Err(AddressError::UnsupportedScheme),
-            None => text,
+            None => ("http", text),
         };
-        let uri: Uri = format!("http://{rest}").parse().map_err(|_| AddressError::Malformed)?;
+        let uri: Uri = format!("{scheme}://{rest}").parse().map_err(|_| AddressError::Malformed)?;
         let authority = uri.authority().ok_or(AddressError::Malformed)?;
         // A user, a path or a query would be ignored in silence, so none is accepted.
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
@@ -46,22 +70,26 @@ impl FromStr for Address {
             None if authority.as_str() != authority.host() => return Err(AddressError::Malformed),
             None => PORT_DEFAULT,
         };
-        format!("http://{}:{port}", authority.host()).parse().map(Self).map_err(|_| AddressError::Malformed)
+        format!("{scheme}://{}:{port}", authority.host())
+            .parse()
+            .map(Self)
+            .map_err(|_| AddressError::Malformed)
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // `Uri` would print the empty path as a slash, which nobody wrote.
-        write!(f, "http://{}", self.0.authority().map_or("", |authority| authority.as_str()))
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        write!(f, "{}://{authority}", self.0.scheme_str().unwrap_or("http"))
     }
 }
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Malformed => "expected HOST:PORT or http://HOST:PORT",
-            Self::UnsupportedScheme => "only http:// is spoken, as in http://HOST:PORT",
+            Self::Malformed => "expected HOST:PORT, http://HOST:PORT or https://HOST:PORT",
+            Self::UnsupportedScheme => "only http:// and https:// are spoken, as in https://HOST:PORT",
         })
     }
 }
@@ -84,6 +112,15 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_asked_for_by_the_scheme() {
+        let address: Address = "HTTPS://control.example/".parse().unwrap();
+        assert_eq!(address.to_string(), "https://control.example:7420");
+        assert!(address.is_secure());
+        assert_ne!(address, "control.example".parse().unwrap());
+        assert!(!"control.example".parse::<Address>().unwrap().is_secure());
+    }
+
+    #[test]
     fn what_would_be_ignored_is_refused() {
         for text in [
             "",
@@ -99,7 +136,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Address>(), Err(AddressError::Malformed), "{text}");
         }
-        for text in ["https://host:7420", "unix:///run/rollcall"] {
+        for text in ["ftp://host:7420", "unix:///run/rollcall"] {
             assert_eq!(text.parse::<Address>(), Err(AddressError::UnsupportedScheme), "{text}");
         }
     }

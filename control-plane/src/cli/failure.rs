@@ -5,9 +5,14 @@ use std::{
     process::ExitCode,
 };
 
+use client_tls::Distrust;
 use contracts::refusal::ReceivedRefusal;
 
-use crate::cli::{address::Address, exit, output::Output, refusal_hint};
+use crate::{
+    cli::{address::Address, exit, output::Output, refusal_hint, servers::Lost},
+    failure::chain,
+    server::tls::SPEAKS_TLS,
+};
 
 /// Why a verb did not do what it was asked.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub(crate) enum Failure {
     JoinRefused(Box<ReceivedRefusal>),
     /// No server answered.
     Unreachable(Vec<Unanswered>),
+    /// A server behind TLS named this one as the active server, which is not.
+    InClear(Address),
     /// A server answered with something that cannot be used.
     Answer(String),
     /// The call cannot work as it was given.
@@ -32,10 +39,20 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub(crate) struct Unanswered {
     pub(crate) address: Address,
-    pub(crate) cause: String,
+    pub(crate) lost: Lost,
 }
 
 impl Failure {
+    /// Nobody is known who could vouch for a server.
+    pub(crate) fn untrusting(error: &client_tls::Error) -> Self {
+        Self::Usage {
+            message: chain(error),
+            hint: "name a PEM file of the authority that issued the server's certificate, with --ca-cert or \
+                   ROLLCALL_CA_CERT"
+                .to_owned(),
+        }
+    }
+
     /// An answer without a part that the contract promises.
     pub(crate) fn missing(part: &str) -> Self {
         Self::Answer(format!("the server's answer has no {part}; is it a Rollcall server of this release?"))
@@ -44,7 +61,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Refused(_) | Self::JoinRefused(_) | Self::Answer(_) | Self::Declined(_) => exit::REFUSED,
-            Self::Unreachable(_) => exit::UNREACHABLE,
+            Self::Unreachable(_) | Self::InClear(_) => exit::UNREACHABLE,
             Self::Usage { .. } => exit::USAGE,
             // The reader of a pipe has read enough, as `head` does: that is no failure.
             Self::Output(error) if error.kind() == ErrorKind::BrokenPipe => exit::DONE,
@@ -66,7 +83,13 @@ impl Failure {
             }
             Self::Unreachable(servers) => {
                 tell_unreachable(servers, output);
-                output.hint("start a server with `rollcall dev`, or name one with --addr or ROLLCALL_ADDR");
+                output.hint(unreachable_hint(servers));
+            }
+            Self::InClear(active) => {
+                output.note(&format!(
+                    "error: the active server is said to be at {active}, where the token would travel in clear"
+                ));
+                output.hint("its operator gives it a certificate with --tls-cert and --tls-key, or says its address by TLS with --advertise");
             }
             Self::Answer(message) | Self::Declined(message) => output.note(&format!("error: {message}")),
             Self::Usage { message, hint } => {
@@ -86,12 +109,36 @@ fn tell_refusal(refusal: &ReceivedRefusal, output: &mut Output) {
 
 fn tell_unreachable(servers: &[Unanswered], output: &mut Output) {
     if let [server] = servers {
-        output.note(&format!("error: no server answers at {}: {}", server.address, server.cause));
+        output.note(&format!("error: no server answers at {}: {}", server.address, server.lost.cause));
         return;
     }
     output.note("error: no server answers");
     for server in servers {
-        output.note(&format!("  {}: {}", server.address, server.cause));
+        output.note(&format!("  {}: {}", server.address, server.lost.cause));
+    }
+}
+
+/// What helps with the first that has more wrong with it than that nobody is there.
+fn unreachable_hint(servers: &[Unanswered]) -> &'static str {
+    if servers.iter().any(|server| server.lost.cause.contains(SPEAKS_TLS)) {
+        return "write https:// in --addr or ROLLCALL_ADDR";
+    }
+    let Some(distrust) = servers.iter().find_map(|server| server.lost.distrust) else {
+        return "start a server with `rollcall dev`, or name one with --addr or ROLLCALL_ADDR";
+    };
+    match distrust {
+        Distrust::UnknownIssuer => {
+            "name the PEM file of the authority that issued it with --ca-cert or ROLLCALL_CA_CERT"
+        }
+        Distrust::OtherName => {
+            "call the server by a name that its certificate has, or say that name with --tls-server-name"
+        }
+        Distrust::Expired => {
+            "its operator puts a new one into the files of --tls-cert and --tls-key; the server takes it without a restart"
+        }
+        Distrust::NotYetValid => "compare this machine's clock with another one",
+        Distrust::BadCertificate => "its operator needs a certificate that is issued for a server",
+        Distrust::NoTls => "call it by http://, if nobody on the way there must be kept from the token",
     }
 }
 
@@ -122,7 +169,22 @@ mod tests {
     }
 
     fn unanswered(address: &str) -> Unanswered {
-        Unanswered { address: address.parse().unwrap(), cause: "connection refused".to_owned() }
+        Unanswered { address: address.parse().unwrap(), lost: Lost::silent("connection refused".to_owned()) }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_way_there_comes_before_whether_anybody_is() {
+        let hint = |distrust, cause: &str| {
+            let lost = Lost { cause: cause.to_owned(), distrust };
+            let server = Unanswered { address: "https://b".parse().unwrap(), lost };
+            told(Failure::Unreachable(vec![unanswered("https://a"), server])).0
+        };
+        assert!(hint(Some(Distrust::UnknownIssuer), "-").contains("hint: name the PEM file"), "--ca-cert");
+        assert!(hint(Some(Distrust::OtherName), "-").contains("--tls-server-name"));
+        assert!(hint(None, SPEAKS_TLS).contains("hint: write https://"));
+        let (told, code) = told(Failure::InClear(unanswered("a").address));
+        assert!(told.contains("http://a:7420, where the token would travel in clear"), "{told}");
+        assert_eq!(code, 3);
     }
 
     #[test]

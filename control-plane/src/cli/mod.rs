@@ -12,7 +12,7 @@
 //! Deliberately absent: decisions about nodes. Whatever a verb shows, the server has decided; the clock of this machine
 //! is read for ages and for the time before a line, and for nothing else.
 
-mod address;
+pub(crate) mod address;
 mod age;
 pub mod audit;
 mod change;
@@ -32,7 +32,7 @@ mod progress;
 mod refusal_hint;
 mod servers;
 pub mod session;
-mod table;
+pub(crate) mod table;
 pub mod token;
 mod wire_word;
 

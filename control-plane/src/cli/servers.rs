@@ -1,6 +1,7 @@
 //! Calls to the control plane, wherever it is active.
 //!
-//! A call is tried at each address in turn; a standby that names the active server is followed. While a takeover is
+//! A call is tried at each address in turn; a standby that names the active server is followed, but never from TLS into
+//! the clear: whoever answers for one server must not be able to have the token sent to everybody. While a takeover is
 //! under way, the round is repeated until the timeout. That is safe because every call made here may be repeated: reads,
 //! writes that answer a repeat with the state that the first one made, and writes that carry the id of their request.
 //! Only tokens have no such id: when the answer that carried one is lost, the next try makes another, and nobody holds
@@ -8,6 +9,7 @@
 
 use std::{collections::VecDeque, error::Error, time::Duration};
 
+use client_tls::{Distrust, Trust};
 use contracts::{Code, limits::DECLARATION_BYTES_MAX, refusal::ReceivedRefusal};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{
@@ -39,6 +41,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 2 * PAGE_SIZE as usize * DECLARATION_
 pub(crate) struct Servers {
     addresses: Vec<Address>,
     credential: Credential,
+    trust: Trust,
     timeout: Duration,
     /// The connection that answered last; the next call goes there first.
     kept: Option<Connection>,
@@ -54,13 +57,18 @@ struct Connection {
 enum Outcome<A> {
     Answered(A),
     Refused(Box<ReceivedRefusal>),
-    Unanswered(String),
+    Unanswered(Lost),
     Unusable(Failure),
 }
 
 impl Servers {
-    pub(crate) fn new(addresses: Vec<Address>, credential: Credential, timeout: Duration) -> Self {
-        Self { addresses, credential, timeout, kept: None }
+    pub(crate) fn new(
+        addresses: Vec<Address>,
+        credential: Credential,
+        trust: Trust,
+        timeout: Duration,
+    ) -> Self {
+        Self { addresses, credential, trust, timeout, kept: None }
     }
 
     /// The server that answered last.
@@ -79,17 +87,21 @@ impl Servers {
         loop {
             let mut unanswered: Vec<Unanswered> = Vec::new();
             let mut not_now: Option<Box<ReceivedRefusal>> = None;
+            let mut in_clear: Option<Address> = None;
             let mut queue = self.route();
             let mut seen: Vec<Address> = queue.iter().cloned().collect();
             while let Some(address) = queue.pop_front() {
-                let cause = match timeout_at(deadline, self.attempt(&address, request, &send)).await {
+                let lost = match timeout_at(deadline, self.attempt(&address, request, &send)).await {
                     Ok(Outcome::Answered(answer)) => return Ok(answer),
                     Ok(Outcome::Unusable(failure)) => return Err(failure),
                     Ok(Outcome::Refused(refusal)) => {
                         if !is_for_now(&refusal) {
                             return Err(Failure::Refused(refusal));
                         }
-                        if let Some(active) = active_address(&refusal) {
+                        let active = active_address(&refusal);
+                        if let Some(active) = active.clone().filter(|active| !may_follow(&address, active)) {
+                            in_clear = Some(active);
+                        } else if let Some(active) = active {
                             // Next, be it configured, queued or neither; but once a round, for two servers may each
                             // believe the other to be active.
                             if queue.contains(&active) || !seen.contains(&active) {
@@ -101,21 +113,24 @@ impl Servers {
                         not_now = Some(refusal);
                         continue;
                     }
-                    Ok(Outcome::Unanswered(cause)) => cause,
+                    Ok(Outcome::Unanswered(lost)) => lost,
                     Err(_) => {
                         self.kept = None;
                         queue.clear();
-                        format!("no answer within {}", humantime::format_duration(self.timeout))
+                        Lost::silent(format!("no answer within {}", humantime::format_duration(self.timeout)))
                     }
                 };
-                unanswered.push(Unanswered { address, cause });
+                unanswered.push(Unanswered { address, lost });
             }
             let Some(refusal) = not_now else {
                 return Err(Failure::Unreachable(unanswered));
             };
             let delay = refusal.retry_delay.unwrap_or(ROUND_DELAY).clamp(ROUND_DELAY, ROUND_DELAY_MAX);
             if Instant::now() + delay >= deadline {
-                return Err(Failure::Refused(refusal));
+                return Err(match in_clear {
+                    Some(active) => Failure::InClear(active),
+                    None => Failure::Refused(refusal),
+                });
             }
             sleep(delay).await;
         }
@@ -150,9 +165,13 @@ impl Servers {
             }
             self.kept = None;
         }
-        let channel = match endpoint(address).connect().await {
+        let endpoint = match self.trust.secure(endpoint(address)) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return Outcome::Unusable(Failure::untrusting(&error)),
+        };
+        let channel = match endpoint.connect().await {
             Ok(channel) => channel,
-            Err(error) => return Outcome::Unanswered(root_cause(&error)),
+            Err(error) => return Outcome::Unanswered(Lost::of(&error)),
         };
         let outcome = ask(send(channel.clone(), authorized(request, token.as_ref())).await);
         if matches!(outcome, Outcome::Answered(_)) {
@@ -183,7 +202,7 @@ fn ask<A>(answer: Result<Response<A>, Status>) -> Outcome<A> {
         Ok(answer) => Outcome::Answered(answer.into_inner()),
         Err(status) => match read_status(&status) {
             Ended::Refused(refusal) => Outcome::Refused(refusal),
-            Ended::Lost(cause) => Outcome::Unanswered(cause),
+            Ended::Lost(lost) => Outcome::Unanswered(lost),
             Ended::Unusable(failure) => Outcome::Unusable(failure),
         },
     }
@@ -194,9 +213,31 @@ pub(crate) enum Ended {
     /// The server said no.
     Refused(Box<ReceivedRefusal>),
     /// The connection or the server is gone.
-    Lost(String),
+    Lost(Lost),
     /// Something that no Rollcall server says.
     Unusable(Failure),
+}
+
+/// Why nothing was heard of a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    /// For people.
+    pub(crate) cause: String,
+    /// What its certificate lacks, if that was the cause.
+    pub(crate) distrust: Option<Distrust>,
+}
+
+impl Lost {
+    pub(crate) fn silent(cause: String) -> Self {
+        Self { cause, distrust: None }
+    }
+
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        match Distrust::of(error) {
+            Some(distrust) => Self { cause: distrust.to_string(), distrust: Some(distrust) },
+            None => Self::silent(root_cause(error)),
+        }
+    }
 }
 
 /// Reads the status that ended a call or a stream.
@@ -206,14 +247,14 @@ pub(crate) fn read_status(status: &Status) -> Ended {
     }
     // Only a status that was made on this side has a source: the transport's error.
     if let Some(source) = status.source() {
-        return Ended::Lost(root_cause(source));
+        return Ended::Lost(Lost::of(source));
     }
     let is_lost = matches!(
         status.code(),
         tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded
     );
     if is_lost {
-        return Ended::Lost(status.message().to_owned());
+        return Ended::Lost(Lost::silent(status.message().to_owned()));
     }
     Ended::Unusable(Failure::Answer(format!(
         "the server ended the call with {:?}: {}",
@@ -228,6 +269,11 @@ pub(crate) fn is_for_now(refusal: &ReceivedRefusal) -> bool {
         refusal.known(),
         Some(Code::ControllerStandby | Code::ControllerRecovering | Code::SystemUnavailable)
     )
+}
+
+/// Whether an address may be called because the server at `from` named it.
+fn may_follow(from: &Address, named: &Address) -> bool {
+    named.is_secure() || !from.is_secure()
 }
 
 fn active_address(refusal: &ReceivedRefusal) -> Option<Address> {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     auth::CanaryToken,
+    server::tls::Transport,
     settings::{Bounds, Cadence, LeadershipSettings},
 };
 
@@ -30,8 +31,10 @@ pub struct Candidate {
     pub reads: PgPool,
     /// Where this server listens, for the canary.
     pub listening: SocketAddr,
-    /// Where clients reach this server.
-    pub address: String,
+    /// How this server is reached there.
+    pub transport: Transport,
+    /// Where clients reach this server, where that is known.
+    pub address: Option<String>,
     /// The canary's token.
     pub canary: CanaryToken,
     /// Intervals and thresholds.
@@ -57,9 +60,7 @@ pub async fn campaign(candidate: Candidate, roles: watch::Sender<Role>, stop: Ca
             End::Stopped => return,
             End::Lost | End::Unanswered | End::Fenced | End::Doubt => Wait::Eager,
             End::SteppedDown => Wait::StandBack { until: Instant::now() + AFTER_YOU },
-            End::Hung | End::NotRecovered => {
-                Wait::StandBack { until: Instant::now() + STAND_BACK }
-            }
+            End::Hung | End::NotRecovered => Wait::StandBack { until: Instant::now() + STAND_BACK },
         };
     }
 }

@@ -314,10 +314,16 @@ async fn recover_with_patience(candidate: &Candidate, term: Term, trust_since: I
 fn start_canary(candidate: &Candidate, leader: &Arc<Leader>) -> watch::Receiver<Option<Instant>> {
     let (committed, heard) = watch::channel(None);
     let period = canary::proof_interval(&candidate.cadence);
-    let beat = canary::beat(candidate.listening, candidate.canary.clone(), period, committed);
-    let stopped = leader.stopped();
-    leader.spawn(async move {
-        stopped.run_until_cancelled(beat).await;
-    });
+    match candidate.transport.endpoint_of_own(candidate.listening, period) {
+        Ok(own) => {
+            let beat = canary::beat(own, candidate.canary.clone(), period, committed);
+            let stopped = leader.stopped();
+            leader.spawn(async move {
+                stopped.run_until_cancelled(beat).await;
+            });
+        }
+        // Without a canary no time counts, so nobody is called silent.
+        Err(error) => tracing::error!(error = chain(&error), "the canary cannot address this server"),
+    }
     heard
 }

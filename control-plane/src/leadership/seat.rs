@@ -26,7 +26,7 @@ pub(super) struct Seat {
 impl Seat {
     /// Takes a connection on which the lock was just won, and says so to whoever looks.
     pub(super) async fn take(mut db: PgConnection, candidate: &Candidate) -> Result<Self, Fault> {
-        store::announce(&mut db, &candidate.address, candidate.leadership.lease.length()).await?;
+        store::announce(&mut db, candidate.address.as_deref(), candidate.leadership.lease.length()).await?;
         Ok(Self { db, namespace: candidate.leadership.lock_namespace, term: None })
     }
 

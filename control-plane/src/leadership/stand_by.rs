@@ -133,14 +133,12 @@ impl Standby<'_> {
 
     async fn take_in(&mut self, seen: Seen, connection: &mut PgConnection) -> Result<(), Fault> {
         self.lease = seen.lease.unwrap_or(self.candidate.leadership.lease.length());
-        if let Some(address) = &seen.address
-            && !std::mem::replace(&mut self.is_waiting_told, true)
-        {
-            tracing::info!(active = address, "another server leads on this database; this one stands by");
+        if seen.sighting.is_some() && !std::mem::replace(&mut self.is_waiting_told, true) {
+            let active = seen.address.as_deref();
+            tracing::info!(active, "another server leads on this database; this one stands by");
         }
-        if seen.sighting.is_some() || seen.address.is_some() {
-            self.roles.send_replace(Role::Standby { active: seen.address });
-        }
+        // Also when it is none: what a former leader said is no longer true.
+        self.roles.send_replace(Role::Standby { active: seen.address });
         let stuck = self.sightings.look(std::time::Instant::now(), seen.sighting, self.lease);
         if let Some(holder) = stuck {
             let evicted = store::evict(connection, self.candidate.leadership.lock_namespace, holder).await?;

@@ -27,8 +27,13 @@ pub(super) async fn try_lock(db: &mut PgConnection, namespace: LockNamespace) ->
         .await?)
 }
 
-/// Says who holds the lock: the first write of a winner, before it has a term.
-pub(super) async fn announce(db: &mut PgConnection, address: &str, lease: Duration) -> Result<(), Fault> {
+/// Says who holds the lock, and where clients reach it where that is known: the first write of a winner, before it has a
+/// term.
+pub(super) async fn announce(
+    db: &mut PgConnection,
+    address: Option<&str>,
+    lease: Duration,
+) -> Result<(), Fault> {
     sqlx::query!(
         "update leadership
          set state = 'won', holder_address = $1, lease = $2, since = clock_timestamp(),

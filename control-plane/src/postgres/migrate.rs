@@ -89,7 +89,8 @@ fn refuse_newer(found: i32) -> Result<(), Error> {
     if found > known { Err(Error::SchemaNewer { found, known }) } else { Ok(()) }
 }
 
-fn known_version() -> i32 {
+/// The version of this build.
+pub(crate) fn known_version() -> i32 {
     let runner: Runner = embedded::migrations::runner();
     runner.get_migrations().iter().map(Migration::version).max().unwrap_or_default()
 }

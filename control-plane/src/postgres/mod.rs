@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod migrate;
+pub mod pooler;
 pub(crate) mod stored;
 
 use std::time::Duration;
@@ -40,11 +41,20 @@ const DEAD_PEER: [(&str, &str); 5] = [
     ("client_connection_check_interval", "1s"),
 ];
 
+/// Connections that a server may hold at once with so many lanes: those of the pools for reads, for writes and for
+/// beats, the one that holds the leader's lock or waits for it, one that recovers, and one for its migrations at the start.
+pub(crate) fn connections_max(lanes: u16) -> u32 {
+    2 * REQUEST_CONNECTIONS_MAX + u32::from(lanes) + 3
+}
+
+/// A connection for requests, with the limits that all of them have.
+pub(crate) fn request_options(options: PgConnectOptions) -> PgConnectOptions {
+    named(options, "rollcall reads").options(REQUEST_LIMITS)
+}
+
 /// The pool for reads, which cannot write.
 pub fn read_pool(options: PgConnectOptions) -> PgPool {
-    let options = named(options, "rollcall reads")
-        .options(REQUEST_LIMITS)
-        .options([("default_transaction_read_only", "on")]);
+    let options = request_options(options).options([("default_transaction_read_only", "on")]);
     pool(REQUEST_CONNECTIONS_MAX).connect_lazy_with(options)
 }
 

@@ -4,10 +4,7 @@
 //! Time counts as service only while the canary's beats are committed. So a listener that accepts nobody, a full queue
 //! or a stuck database stop the clock that silence is counted by.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use contracts::wire::v1::{Beat, HeartbeatRequest, runtime_node_service_client::RuntimeNodeServiceClient};
 use tokio::{sync::watch, time::MissedTickBehavior};
@@ -25,9 +22,9 @@ pub fn proof_gap_max(cadence: &Cadence) -> Duration {
     proof_interval(cadence) * 3
 }
 
-/// Beats until it is dropped; publishes when the last beat that was committed set out.
+/// Beats to `own`, this server's endpoint, until it is dropped; publishes when the last beat that was committed set out.
 pub async fn beat(
-    listening: SocketAddr,
+    own: Endpoint,
     token: CanaryToken,
     period: Duration,
     committed: watch::Sender<Option<Instant>>,
@@ -36,12 +33,7 @@ pub async fn beat(
         tracing::error!("the canary cannot send its token");
         return;
     };
-    let endpoint = Endpoint::from_shared(format!("http://{}", reachable(listening)));
-    let Ok(endpoint) = endpoint.map(|endpoint| endpoint.connect_timeout(period).timeout(period)) else {
-        tracing::error!(%listening, "the canary cannot address this server");
-        return;
-    };
-    let mut client = RuntimeNodeServiceClient::new(endpoint.connect_lazy());
+    let mut client = RuntimeNodeServiceClient::new(own.connect_lazy());
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_heard = true;
@@ -62,13 +54,4 @@ pub async fn beat(
             }
         }
     }
-}
-
-/// The address at which this machine reaches a listener.
-fn reachable(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) => IpAddr::V4(if ip.is_unspecified() { Ipv4Addr::LOCALHOST } else { ip }),
-        IpAddr::V6(ip) => IpAddr::V6(if ip.is_unspecified() { Ipv6Addr::LOCALHOST } else { ip }),
-    };
-    SocketAddr::new(ip, listening.port())
 }

@@ -17,6 +17,7 @@ use super::{
     flags::{BoundsFlags, CadenceFlags, LeadershipFlags},
     listen,
     migrate::database,
+    reach::address_of,
     signals,
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         embedded::{self, Durability, EmbeddedPostgres, Progress},
         migrate::migrate,
     },
-    server::{self, ServerSettings},
+    server::{self, ServerSettings, tls::Transport},
 };
 
 /// How long a Postgres that was found running may be gone while the start waits for it.
@@ -84,8 +85,12 @@ impl Dev {
         let token = kept_token(&data_dir, &ring, &database).await?;
         welcome(&data_dir, address, &token);
 
+        // In clear: it listens on this machine unless told otherwise, and is for trying things out.
+        let transport = Transport::Plaintext;
+        let advertised = address_of(&transport, address).map(|address| address.to_string());
+        let bounds = self.bounds.bounds();
         let settings =
-            ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds(), leadership };
+            ServerSettings { database, transport, advertised, key_ring, cadence, bounds, leadership };
         let Some(postgres) = postgres else {
             return Ok(server::serve(listener, address, settings, stop).await?);
         };

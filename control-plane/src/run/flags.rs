@@ -86,7 +86,7 @@ pub(super) struct LeadershipFlags {
     /// Number of the leader's advisory lock, the same on every server: another one only for a second installation in the
     /// same database
     #[arg(long, value_name = "N", default_value_t = LockNamespace::default(), env = "ROLLCALL_LOCK_NAMESPACE")]
-    lock_namespace: LockNamespace,
+    pub(super) lock_namespace: LockNamespace,
     /// Do not run this duty when leading; may be given several times
     #[arg(long = "disable-duty", value_name = "NAME", value_delimiter = ',', env = "ROLLCALL_DISABLE_DUTY")]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(duties::NAMES))]

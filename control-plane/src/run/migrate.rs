@@ -1,6 +1,6 @@
 //! `rollcall migrate`.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::postgres::migrate::migrate;
@@ -28,7 +28,11 @@ impl Migrate {
 
 /// Parses a database URL, without repeating it in an error: it may hold a password.
 pub(super) fn database(url: &str) -> anyhow::Result<PgConnectOptions> {
-    let options: PgConnectOptions =
-        url.parse().context("DATABASE_URL must be postgres://user:password@host/database")?;
+    const FORM: &str = "DATABASE_URL must be postgres://user:password@host/database";
+    // The driver itself takes any scheme for its own.
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        bail!(FORM);
+    }
+    let options: PgConnectOptions = url.parse().context(FORM)?;
     Ok(options.application_name("rollcall"))
 }

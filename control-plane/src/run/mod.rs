@@ -1,14 +1,17 @@
-//! The verbs that are a server or prepare one: `rollcall dev`, `rollcall serve`, `rollcall migrate`.
+//! The verbs that are a server or prepare one: `rollcall dev`, `rollcall serve`, `rollcall migrate`;
+//! and `rollcall doctor`, which looks whether one would work.
 //!
 //! `dev` brings its own Postgres, its own token and its own defaults; `serve` brings nothing and is told everything.
 //! Both end in the same server.
 
 mod dev;
 mod dev_token;
+mod doctor;
 mod flags;
 mod listen;
 mod logging;
 mod migrate;
+mod reach;
 mod serve;
 mod signals;
 mod token;
@@ -26,6 +29,8 @@ pub enum Command {
     Keys(token::Keys),
     /// Bring the schema of DATABASE_URL to this release
     Migrate(migrate::Migrate),
+    /// Look whether a server would work here, and say what to do where it would not
+    Doctor(doctor::Doctor),
 }
 
 impl Command {
@@ -37,6 +42,10 @@ impl Command {
             Self::Serve(serve) => serve.run().await,
             Self::Keys(keys) => keys.run().await,
             Self::Migrate(migrate) => migrate.run().await,
+            Self::Doctor(doctor) => match doctor.run().await {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            },
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
 //! `rollcall serve`: a server of an installation.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
@@ -9,12 +9,16 @@ use super::{
     flags::{BoundsFlags, CadenceFlags, LeadershipFlags},
     listen,
     migrate::database,
+    reach::{ReachFlags, doubt},
     signals,
 };
 use crate::{
     auth::tokens::KeyRingFile,
     leadership::check_lock_namespace,
-    postgres::migrate::{check, migrate},
+    postgres::{
+        migrate::{check, migrate},
+        pooler,
+    },
     server::{self, ServerSettings},
 };
 
@@ -25,7 +29,8 @@ Examples:
   rollcall keys create --file keys.json
   DATABASE_URL=postgres://rollcall@db/rollcall rollcall serve --token-keys keys.json --migrate
   DATABASE_URL=postgres://rollcall@db/rollcall rollcall keys bootstrap --file keys.json
-  rollcall serve --listen 0.0.0.0:7420 --allow-plaintext       behind a proxy that speaks TLS
+  rollcall serve --listen 0.0.0.0:7420 --advertise a.example:7420 --tls-cert a.pem --tls-key a.key
+  rollcall serve --listen 0.0.0.0:7420 --advertise https://a.example:443 --allow-plaintext    behind a proxy with TLS
 
 Probes, on the same port:
   /health/live     the process runs
@@ -36,18 +41,14 @@ pub struct Serve {
     /// Postgres that holds everything: postgres://user:password@host/database
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     database_url: String,
-    /// Address for gRPC, health and metrics
-    #[arg(long, env = "ROLLCALL_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:7420")]
-    listen: SocketAddr,
     /// File with the keys that tokens are made and judged by; made by `rollcall keys create`, read again when it changes
     #[arg(long, env = "ROLLCALL_TOKEN_KEYS", value_name = "FILE")]
     token_keys: PathBuf,
     /// Bring the schema to this release first
     #[arg(long)]
     migrate: bool,
-    /// Serve without TLS on an address that others can reach
-    #[arg(long)]
-    allow_plaintext: bool,
+    #[command(flatten)]
+    reach: ReachFlags,
     #[command(flatten)]
     cadence: CadenceFlags,
     #[command(flatten)]
@@ -64,14 +65,8 @@ impl Serve {
         key_ring
             .load()
             .context("cannot use the keys of --token-keys; `rollcall keys create` makes a file of them")?;
-        if !self.listen.ip().is_loopback() && !self.allow_plaintext {
-            bail!(
-                "{} can be reached by others, and tokens would travel in clear\n\
-                 hint: put a proxy that speaks TLS in front and say --allow-plaintext, or listen on 127.0.0.1",
-                self.listen
-            );
-        }
-        let (listener, address) = listen::bind(self.listen).await?;
+        let transport = self.reach.transport().await?;
+        let (listener, address) = listen::bind(self.reach.listen).await?;
         let database = database(&self.database_url)?;
         if self.migrate {
             for version in migrate(&database).await? {
@@ -80,12 +75,24 @@ impl Serve {
         } else {
             check(&database).await?;
         }
+        if let Some(sign) = pooler::detect(&database).await? {
+            bail!(
+                "something between this server and Postgres hands sessions about: {sign}\n\
+                 hint: the leader's lock belongs to a session; connect to Postgres itself, or to a pooler in session mode"
+            );
+        }
         check_lock_namespace(&database, leadership.lock_namespace).await?;
         let stop = CancellationToken::new();
         signals::stop_on_signal(stop.clone())?;
-        tracing::info!(%address, "listening");
+        let advertised = self.reach.advertised(&transport, address)?;
+        if let Some(doubt) = doubt(&transport, advertised.as_ref()) {
+            tracing::warn!("{doubt}");
+        }
+        let advertised = advertised.map(|address| address.to_string());
+        tracing::info!(%address, advertised, "listening");
+        let bounds = self.bounds.bounds();
         let settings =
-            ServerSettings { database, key_ring, cadence, bounds: self.bounds.bounds(), leadership };
+            ServerSettings { database, transport, advertised, key_ring, cadence, bounds, leadership };
         Ok(server::serve(listener, address, settings, stop).await?)
     }
 }

@@ -6,6 +6,7 @@
 mod http;
 mod observe;
 mod refuse;
+pub mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,7 +31,6 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::Server};
 use tonic_health::ServingStatus;
@@ -47,6 +47,7 @@ use crate::{
     leadership::{self, Candidate, Role, Roles, locks::LockNamespace, rpc::Leadership},
     nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
     postgres,
+    server::tls::{AcceptBounds, Transport},
     sessions::{member_rpc::Memberships, rpc::Sessions},
     settings::{Bounds, Cadence, LeadershipSettings},
 };
@@ -55,6 +56,11 @@ use crate::{
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// How often the key ring's file is looked at: what a rotation has to wait for between its steps.
 const KEY_RING_PERIOD: Duration = Duration::from_secs(1);
+/// How often the files of the certificate are looked at: far more often than they are renewed, and a look costs nothing.
+const CERTIFICATE_PERIOD: Duration = Duration::from_secs(1);
+/// What a client may take before it has said anything.
+const ACCEPT_BOUNDS: AcceptBounds =
+    AcceptBounds { keep_alive: KEEP_ALIVE, handshake: Duration::from_secs(5), handshakes_max: 1_024 };
 /// How long the end may take. In-flight writes are bounded by the statement timeout, which is shorter.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers may take to get out once nothing is written any more. Callers that do not read, and streams of the
@@ -66,6 +72,10 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct ServerSettings {
     /// How to reach the database.
     pub database: PgConnectOptions,
+    /// In clear or by TLS.
+    pub transport: Transport,
+    /// Where clients reach this server; none when nobody said and it cannot be known.
+    pub advertised: Option<String>,
     /// The keys that tokens are made and judged by.
     pub key_ring: KeyRingFile,
     /// Intervals and thresholds.
@@ -128,7 +138,8 @@ pub async fn serve(
         database: settings.database,
         reads,
         listening: address,
-        address: format!("http://{address}"),
+        transport: settings.transport.clone(),
+        address: settings.advertised,
         canary,
         cadence: settings.cadence,
         bounds: settings.bounds,
@@ -149,6 +160,13 @@ pub async fn serve(
         }
     });
     tasks.spawn({
+        let (transport, ending) = (settings.transport.clone(), ending.clone());
+        async move {
+            ending.run_until_cancelled(transport.follow_files(CERTIFICATE_PERIOD)).await;
+            Ok(())
+        }
+    });
+    tasks.spawn({
         let ending = ending.clone();
         let over = campaign_over.clone().drop_guard();
         async move {
@@ -162,15 +180,16 @@ pub async fn serve(
         async move {
             let serving = Server::builder()
                 .accept_http1(true)
-                .tcp_nodelay(true)
-                .tcp_keepalive(Some(KEEP_ALIVE))
                 .http2_keepalive_interval(Some(KEEP_ALIVE))
                 .http2_keepalive_timeout(Some(KEEP_ALIVE))
                 .layer(observe::ObserveLayer)
                 .layer(refuse::RefuseLayer)
                 .layer(GateLayer(authenticator))
                 .add_routes(Routes::from(routes))
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ending.cancelled_owned());
+                .serve_with_incoming_shutdown(
+                    settings.transport.incoming(listener, ACCEPT_BOUNDS),
+                    ending.cancelled_owned(),
+                );
             tokio::select! {
                 served = serving => served?,
                 () = async {

@@ -62,7 +62,7 @@ fn plaintext_where_others_can_listen_takes_a_flag() {
     for everywhere in ["--listen=0.0.0.0:0", "--listen=[::]:0"] {
         let mut command = rollcall(Account::Own, &place, &["serve", everywhere]);
         command.env("DATABASE_URL", &database.url).env("ROLLCALL_TOKEN_KEYS", keys.path());
-        run(command).refused(1, &["in clear", "--allow-plaintext"]);
+        run(command).refused(1, &["in clear", "--tls-cert and --tls-key", "--allow-plaintext"]);
     }
     let mut command = rollcall(Account::Own, &place, &["serve", "--listen=0.0.0.0:0", "--allow-plaintext"]);
     command.env("DATABASE_URL", &database.url).env("ROLLCALL_TOKEN_KEYS", keys.path());
@@ -70,6 +70,39 @@ fn plaintext_where_others_can_listen_takes_a_flag() {
     server.address.set_ip([127, 0, 0, 1].into());
     server.await_active();
     server.stop();
+}
+
+#[test]
+fn a_certificate_that_cannot_be_served_is_told_before_anything_begins() {
+    let place = Place::new();
+    let database = Database::migrated();
+    let keys = Keys::create(&place, "keys.json");
+    let (certificate, key) = (place.join("a.pem"), place.join("a.key"));
+    let flags = [format!("--tls-cert={}", certificate.display()), format!("--tls-key={}", key.display())];
+    let start = |flags: &[&str]| run(serve(&place, &database, &keys, flags));
+    start(&[&flags[0]]).refused(2, &["--tls-key <FILE>"]);
+    start(&[&flags[1]]).refused(2, &["--tls-cert <FILE>"]);
+    start(&[&flags[0], &flags[1], "--allow-plaintext"]).refused(2, &["cannot be used with"]);
+    let flags = [flags[0].as_str(), &flags[1]];
+    start(&flags).refused(1, &["--tls-cert", "cannot read", "a.pem"]);
+    fs::write(&certificate, "garbage").unwrap();
+    start(&flags).refused(1, &["a.pem has no certificate"]);
+}
+
+#[test]
+fn an_address_that_no_client_could_call_is_a_usage_error() {
+    let place = Place::new();
+    let database = Database::migrated();
+    let keys = Keys::create(&place, "keys.json");
+    for (address, words) in [
+        ("0.0.0.0:7420", "stands for every address"),
+        ("a.example:0", "port 0"),
+        ("a.example/path", "expected HOST:PORT"),
+        ("", "expected HOST:PORT"),
+    ] {
+        let flag = format!("--advertise={address}");
+        run(serve(&place, &database, &keys, &[&flag])).refused(2, &["--advertise", words]);
+    }
 }
 
 #[test]
@@ -169,7 +202,7 @@ fn the_databases_password_is_never_shown() {
             shows_nothing(&ended);
         }
     }
-    for verb in [&["migrate"][..], &["serve"], &["dev"], &["keys", "bootstrap"]] {
+    for verb in [&["migrate"][..], &["serve"], &["dev"], &["doctor"], &["keys", "bootstrap"]] {
         let mut command = rollcall(Account::Own, &place, verb);
         command.arg("--help").env("DATABASE_URL", format!("postgres://rollcall:{PASSWORD}@db/rollcall"));
         shows_nothing(&run(command).succeeded());

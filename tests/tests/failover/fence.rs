@@ -163,7 +163,10 @@ async fn is_stale_write_let_through(form: Form, sent: Sent) -> bool {
 
     let mut former = session(&database, Some(&term(&database).await)).await;
     let mut next = session(&database, None).await;
-    former.execute(AssertSqlSafe(format!("begin isolation level {}", form.isolation))).await.unwrap();
+    former
+        .execute(AssertSqlSafe(format!("begin isolation level {}", form.isolation)))
+        .await
+        .expect("Postgres does it");
     let write = async |mut former: PgConnection| {
         let written = former.execute("insert into guarded values (1)").await;
         (former, written.is_ok())
@@ -173,33 +176,34 @@ async fn is_stale_write_let_through(form: Form, sent: Sent) -> bool {
     match sent {
         Sent::Meanwhile => {
             // The former leader's transaction has a snapshot already where isolation takes one early.
-            former.execute("select 1").await.unwrap();
-            next.execute("begin").await.unwrap();
-            next.execute(AssertSqlSafe(raise)).await.unwrap();
-            next.execute(raise_epoch).await.unwrap();
+            former.execute("select 1").await.expect("Postgres does it");
+            next.execute("begin").await.expect("Postgres does it");
+            next.execute(AssertSqlSafe(raise)).await.expect("Postgres does it");
+            next.execute(raise_epoch).await.expect("Postgres does it");
             let writing = tokio::spawn(write(former));
             // It waits for the lock, or went past without.
             let blocked = async || {
                 let count = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
-                let waits: i64 = sqlx::query_scalar(count).fetch_one(&database.pool).await.unwrap();
+                let waits: i64 =
+                    sqlx::query_scalar(count).fetch_one(&database.pool).await.expect("Postgres does it");
                 waits > 0 || writing.is_finished()
             };
             eventually("the write waits or is done", blocked, |done| *done).await;
-            next.execute("commit").await.unwrap();
+            next.execute("commit").await.expect("Postgres does it");
             let (mut former, written) = writing.await.expect("the write ends");
             written && former.execute("commit").await.is_ok()
         }
         Sent::Before => {
             let (mut former, written) = write(former).await;
             assert!(written, "the term is the present one");
-            next.execute("begin").await.unwrap();
-            next.execute("set local lock_timeout = '200ms'").await.unwrap();
+            next.execute("begin").await.expect("Postgres does it");
+            next.execute("set local lock_timeout = '200ms'").await.expect("Postgres does it");
             // Raised while the transaction is open, or not at all.
             if next.execute(AssertSqlSafe(raise)).await.is_err() {
                 return false;
             }
-            next.execute(raise_epoch).await.unwrap();
-            next.execute("commit").await.unwrap();
+            next.execute(raise_epoch).await.expect("Postgres does it");
+            next.execute("commit").await.expect("Postgres does it");
             former.execute("commit").await.is_ok()
         }
     }

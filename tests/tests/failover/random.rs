@@ -49,7 +49,7 @@ async fn attach_for_ever(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_random_failovers_under_load_none_lets_a_stale_write_in_or_loses_an_acknowledged_one() {
-    let postgres = PrivatePostgres::start().await;
+    let postgres = PrivatePostgres::start_with(&[("fsync", "off"), ("track_commit_timestamp", "on")]).await;
     let database = postgres.database().await;
     commits::record(&database).await;
     let options = options().flag("--lease", "1s").flag("--session-nodes-max", "1000000");

@@ -135,7 +135,7 @@ impl Place {
                 Ok(Ok(None)) => return Ok("the server ended the stream".to_owned()),
                 Ok(Err(status)) => {
                     return match read_status(&status) {
-                        Ended::Lost(cause) => Ok(cause),
+                        Ended::Lost(lost) => Ok(lost.cause),
                         Ended::Refused(refusal) if is_for_now(&refusal) => Ok(refusal.message),
                         Ended::Refused(refusal) => Err(Failure::Refused(refusal)),
                         Ended::Unusable(failure) => Err(failure),

@@ -85,6 +85,8 @@ async fn confirm(
 mod tests {
     use std::time::Duration;
 
+    use client_tls::Trust;
+
     use super::*;
     use crate::cli::{credential::Credential, tests::Captured};
 
@@ -92,7 +94,8 @@ mod tests {
     async fn without_a_terminal_or_a_flag_nothing_is_asked_of_the_server() {
         let (mut output, _) = Captured::output();
         // No address at all: a call would fail as unreachable.
-        let mut servers = Servers::new(Vec::new(), Credential::None, Duration::from_secs(1));
+        let mut servers =
+            Servers::new(Vec::new(), Credential::None, Trust::of_system(), Duration::from_secs(1));
         let session = "0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61".parse().unwrap();
         let refused = confirm(Confirmation::Impossible, session, &mut servers, &mut output).await;
         assert!(matches!(refused, Err(Failure::Usage { .. })), "{refused:?}");

@@ -32,7 +32,7 @@ fn ids_versions_and_names_are_refused_in_the_servers_words() {
         (&["session", "raise-floor", SESSION, "01.2"], "min_client_version must not have leading zeros"),
         (&["node", "get", "a\tb"], "node_id must not contain control characters"),
         (&["node", "list", "--session", "x"], "session_id must be a hyphenated UUID"),
-        (&["node", "list", "--addr", "https://host"], "only http:// is spoken"),
+        (&["node", "list", "--addr", "ftp://host"], "only http:// and https:// are spoken"),
         (&["node", "list", "--timeout", "0s"], "must be more than nothing"),
         (&["node", "detach", "n", "--reason", ""], "reason is required"),
         (&["node", "detach", "n", "--request-id", "7"], "request_id must be a hyphenated UUID"),

@@ -113,3 +113,22 @@ async fn standbys_that_name_each_other_are_told_as_a_refusal() {
     // A round each quarter of a second, and the first at once.
     assert!(server.calls().len() <= 13, "rounds are paced: {:?}", server.calls());
 }
+
+#[tokio::test]
+async fn addresses_are_all_by_tls_or_none() {
+    let addresses = "--addr=https://127.0.0.1:1,http://127.0.0.1:1";
+    let (captured, code) = rollcall(&["session", "list", addresses]).await;
+    assert_eq!(code, 2);
+    assert!(captured.notes().starts_with("error: some addresses are https:// and some are not\nhint: "));
+}
+
+#[tokio::test]
+async fn faults_of_what_to_trust_are_usage_errors_that_say_why() {
+    let (captured, code) = rollcall(&["session", "list", "--ca-cert=/nowhere/ca.pem"]).await;
+    assert_eq!(code, 2);
+    let notes = captured.notes();
+    assert!(notes.starts_with("error: --ca-cert: cannot read /nowhere/ca.pem: No such file"), "{notes}");
+    let (captured, code) = rollcall(&["session", "list", "--tls-server-name=https://h"]).await;
+    assert_eq!(code, 2);
+    assert!(captured.notes().starts_with("error: --tls-server-name: `https://h` is not a name"));
+}

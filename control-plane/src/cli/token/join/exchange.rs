@@ -61,6 +61,7 @@ fn about_join_token(failure: Failure) -> Failure {
         other @ (Failure::Refused(_)
         | Failure::JoinRefused(_)
         | Failure::Unreachable(_)
+        | Failure::InClear(_)
         | Failure::Answer(_)
         | Failure::Usage { .. }
         | Failure::Declined(_)

@@ -34,7 +34,7 @@ impl Join {
     ) -> Result<(), Failure> {
         match self.verb {
             Verb::Create(create) => create.run(&mut connection.servers()?, output).await,
-            Verb::Exchange(exchange) => exchange.run(connection.servers_without_token(), output).await,
+            Verb::Exchange(exchange) => exchange.run(connection.servers_without_token()?, output).await,
         }
     }
 }
