@@ -125,7 +125,8 @@ async fn of_random_failovers_under_load_none_lets_a_stale_write_in_or_loses_an_a
     println!("{rounds} failovers: {counted:?}, {} attaches acknowledged", attached.lock().unwrap().len());
     assert_eq!((counted.stale, counted.falling), (0, 0), "{counted:?}");
     assert!(counted.terms as usize >= rounds && counted.writes as usize > rounds * 10, "{counted:?}");
-    check_attached(&cluster, &attached.lock().unwrap().clone()).await;
+    let attached = attached.lock().unwrap().clone();
+    check_attached(&cluster, &attached).await;
     let Cluster { database, planes } = cluster;
     drop((client, planes));
     database.pool.close().await;
