@@ -18,7 +18,7 @@ use crate::cli::{
 #[command(after_help = after_help!("\
 Examples:
   rollcall leader show
-  rollcall leader step-down --reason 'the machine gets a new kernel'"))]
+  rollcall leader step-down --reason kernel-update"))]
 pub struct Command {
     #[command(subcommand)]
     verb: Verb,

@@ -18,7 +18,7 @@ Refused when no standby waits. Admins only.
 
 Examples:
   rollcall leader step-down --dry-run
-  rollcall leader step-down --reason 'the machine gets a new kernel'"))]
+  rollcall leader step-down --reason kernel-update"))]
 pub(crate) struct StepDown {
     /// Why, for the audit
     #[arg(long, value_name = "TEXT", value_parser = change::reason)]
