@@ -9,6 +9,7 @@ pub mod leadership;
 pub mod nodes;
 pub mod postgres;
 pub mod presence;
+pub mod retention;
 pub mod roster;
 pub mod run;
 pub mod server;

@@ -1,12 +1,14 @@
 //! Every query on audit entries and answers.
 
+use std::time::Duration;
+
 use contracts::ParticipantId;
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Entry;
-use crate::failure::Fault;
+use super::{CONTROL_PLANE, Entry};
+use crate::{failure::Fault, postgres::interval::interval};
 
 /// Writes an entry, in the transaction of what it tells.
 pub async fn record(db: &mut PgConnection, epoch: i64, entry: Entry<'_>) -> Result<(), Fault> {
@@ -24,6 +26,65 @@ pub async fn record(db: &mut PgConnection, epoch: i64, entry: Entry<'_>) -> Resu
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Writes an entry for each of these targets: the control plane itself did it, of its own accord.
+pub(crate) async fn record_own(
+    db: &mut PgConnection,
+    epoch: i64,
+    action: &'static str,
+    targets: &[String],
+    reason: &str,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "insert into audit_entries (epoch, actor_id, action, target, reason)
+         select $1, $2, $3, target, $5 from unnest($4::text[]) as target",
+        epoch,
+        CONTROL_PLANE.0,
+        action,
+        targets,
+        reason
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes entries older than this, at most `limit` of them; gives how many. It looks at the first `limit` by id only:
+/// ids rise with time, but for what transactions overlap.
+pub(crate) async fn forget_entries(
+    db: impl PgExecutor<'_>,
+    kept_for: Duration,
+    limit: i64,
+) -> Result<u64, Fault> {
+    let deleted = sqlx::query!(
+        "delete from audit_entries where id = any(array(
+             select id from (select id, at from audit_entries order by id limit $2) oldest
+             where at < now() - $1::interval))",
+        interval(kept_for),
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes answers older than this, at most `limit` of them; gives how many.
+pub(crate) async fn forget_answers(
+    db: impl PgExecutor<'_>,
+    kept_for: Duration,
+    limit: i64,
+) -> Result<u64, Fault> {
+    let deleted = sqlx::query!(
+        "delete from request_answers where (participant_id, request_id) in (
+             select participant_id, request_id from request_answers where answered_at < now() - $1::interval
+             order by answered_at limit $2 for update skip locked)",
+        interval(kept_for),
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
 }
 
 /// An entry, as stored.

@@ -20,10 +20,11 @@ use crate::{
     failure::{Fault, chain},
     nodes, postgres,
     presence::{self, canary, lanes::Lanes},
+    retention,
     roster::Fleet,
     server::tls::Transport,
     sessions,
-    settings::{Bounds, Cadence},
+    settings::{Bounds, Cadence, Retention},
 };
 
 /// How long the lock's connection may take to answer.
@@ -52,6 +53,8 @@ pub struct Candidate {
     pub cadence: Cadence,
     /// Bounds that the operator set.
     pub bounds: Bounds,
+    /// How long dead things are kept.
+    pub retention: Retention,
 }
 
 /// Campaigns until told to stop; then finishes what is in flight and releases the lock.
@@ -207,6 +210,9 @@ async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Resul
     }
     let sweep = Duty { name: "sweep", period: candidate.cadence.sweep_interval() };
     duties::run(&leader, sweep, |leader| async move { presence::sweep::pass(&leader).await });
+    let retention = candidate.retention;
+    let forget = Duty { name: "retention", period: retention.interval };
+    duties::run(&leader, forget, move |leader| async move { retention::pass(&leader, &retention).await });
     Ok((leader, window))
 }
 

@@ -14,10 +14,11 @@ use tonic::{Request, Response, Status};
 
 use super::{
     explain,
+    forget::{ForgetNode, forget_node},
     remove::{DetachNode, RevokeNode, detach_node, revoke_node},
     rpc::node_page,
     store::{self, NodeFacts, ShownSlot},
-    transfer::{ForgetNode, TransferNode, forget_node, transfer_node},
+    transfer::{TransferNode, transfer_node},
 };
 use crate::{
     auth::{self, Actor},

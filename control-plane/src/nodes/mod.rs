@@ -20,6 +20,7 @@ pub mod admin_rpc;
 mod attach;
 mod detach;
 mod explain;
+mod forget;
 mod refusals;
 mod remove;
 pub mod rpc;
@@ -30,6 +31,7 @@ mod transfer;
 mod update_capabilities;
 
 use contracts::{NodeId, ParticipantId, Refusal};
+pub(crate) use forget::forget_unheard;
 use standing::Standing;
 
 use crate::{

@@ -1,6 +1,7 @@
 //! The database: pools, migrations, and the private Postgres of `rollcall dev` and the tests.
 
 pub mod embedded;
+pub(crate) mod interval;
 pub mod migrate;
 pub mod pooler;
 pub(crate) mod stored;

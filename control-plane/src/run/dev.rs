@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dev_token::{kept_key_ring, kept_token},
-    flags::{BoundsFlags, CadenceFlags},
+    flags::{BoundsFlags, CadenceFlags, RetentionFlags},
     listen,
     migrate::database,
     reach::address_of,
@@ -61,6 +61,8 @@ pub struct Dev {
     cadence: CadenceFlags,
     #[command(flatten)]
     bounds: BoundsFlags,
+    #[command(flatten)]
+    retention: RetentionFlags,
 }
 
 impl Dev {
@@ -86,7 +88,9 @@ impl Dev {
         let transport = Transport::Plaintext;
         let advertised = address_of(&transport, address).map(|address| address.to_string());
         let bounds = self.bounds.bounds();
-        let settings = ServerSettings { database, transport, advertised, key_ring, cadence, bounds };
+        let retention = self.retention.retention();
+        let settings =
+            ServerSettings { database, transport, advertised, key_ring, cadence, bounds, retention };
         let Some(postgres) = postgres else {
             return Ok(server::serve(listener, address, settings, stop).await?);
         };

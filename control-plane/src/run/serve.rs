@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    flags::{BoundsFlags, CadenceFlags},
+    flags::{BoundsFlags, CadenceFlags, RetentionFlags},
     listen,
     migrate::database,
     reach::{ReachFlags, doubt},
@@ -49,6 +49,8 @@ pub struct Serve {
     cadence: CadenceFlags,
     #[command(flatten)]
     bounds: BoundsFlags,
+    #[command(flatten)]
+    retention: RetentionFlags,
 }
 
 impl Serve {
@@ -77,7 +79,9 @@ impl Serve {
         let advertised = advertised.map(|address| address.to_string());
         tracing::info!(%address, advertised, "listening");
         let bounds = self.bounds.bounds();
-        let settings = ServerSettings { database, transport, advertised, key_ring, cadence, bounds };
+        let retention = self.retention.retention();
+        let settings =
+            ServerSettings { database, transport, advertised, key_ring, cadence, bounds, retention };
         Ok(server::serve(listener, address, settings, stop).await?)
     }
 }

@@ -48,7 +48,7 @@ use crate::{
     postgres,
     server::tls::{AcceptBounds, Transport},
     sessions::{member_rpc::Memberships, rpc::Sessions},
-    settings::{Bounds, Cadence},
+    settings::{Bounds, Cadence, Retention},
 };
 
 /// A dead connection is found within twice this: below the 15 s between beats, and far below the degraded threshold.
@@ -81,6 +81,8 @@ pub struct ServerSettings {
     pub cadence: Cadence,
     /// Bounds that the operator set.
     pub bounds: Bounds,
+    /// How long dead things are kept.
+    pub retention: Retention,
 }
 
 /// Why a server ended.
@@ -139,6 +141,7 @@ pub async fn serve(
         canary,
         cadence: settings.cadence,
         bounds: settings.bounds,
+        retention: settings.retention,
     };
     let ending = stop.child_token();
     let campaign_over = CancellationToken::new();

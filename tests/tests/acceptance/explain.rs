@@ -187,7 +187,12 @@ async fn a_superseded_instance_is_named_with_the_one_that_came_after_it() {
 async fn a_closed_session_is_why_its_nodes_are_detached() {
     let (plane, client, session) = on_a_plane(PlaneOptions::default()).await;
     client.online(&session, "laptop-1").await;
-    client.sessions.clone().close_session(CloseSessionRequest { session_id: session.clone() }).await.unwrap();
+    client
+        .sessions
+        .clone()
+        .close_session(CloseSessionRequest { session_id: session.clone(), ..Default::default() })
+        .await
+        .unwrap();
     let explained = Explained::of(&plane, "laptop-1");
     assert_eq!(explained.summary(), "laptop-1 is detached, for its session was closed");
     assert_eq!(explained.kinds()[0], "session_not_active");

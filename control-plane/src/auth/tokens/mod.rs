@@ -43,7 +43,7 @@ pub use claims::{Audience, Claims, TokenId};
 pub use join_secret::{JoinId, JoinSecret, JoinSecretFormatError, JoinSecretHash};
 pub use key_ring::{ChangeError, KEYS_MAX, KeyRing, KeyState};
 pub use kid::{Kid, KidFormatError};
-pub use mint::{AccessToken, Grant, MintError, Minted, mint};
+pub use mint::{AccessToken, Grant, MintError, Minted, Record, mint, mint_again};
 pub use ring_file::{KeyRingFile, KeyRingFileError};
 pub use ring_format::RingFormatError;
 pub use ring_key::{RingKey, RingKeyError};

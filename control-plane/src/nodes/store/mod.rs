@@ -8,8 +8,8 @@ mod spans;
 mod update;
 
 pub(super) use attach::{Activation, AttachFacts, activate, attach_facts, claim_node};
-pub(super) use end::{delete_node, end_slots, revoke_everywhere, revoke_slots};
-pub(crate) use end::{end_slots_of_closed_session, lock_active_slots};
+pub(super) use end::{delete_nodes, end_slots, lock_unheard, revoke_everywhere, revoke_slots};
+pub(crate) use end::{end_slots_of_closed_session, forget_spans, lock_active_slots};
 pub(super) use nodes::{
     NodeFacts, NodeRow, active_session, active_slot_of, give_node, known, last_session, lock_node,
     node_facts, run_node_key,

@@ -19,6 +19,7 @@ attachment_spans constraint attachment_spans_end_has_a_cause CHECK ((ended_at IS
 attachment_spans constraint attachment_spans_ends_after_start CHECK (ended_at >= started_at)
 attachment_spans constraint attachment_spans_pkey PRIMARY KEY (id)
 attachment_spans CREATE INDEX attachment_spans_attachment_idx ON public.attachment_spans USING btree (attachment_id)
+attachment_spans CREATE INDEX attachment_spans_ended_idx ON public.attachment_spans USING btree (ended_at) WHERE (ended_at IS NOT NULL)
 attachment_spans CREATE INDEX attachment_spans_instance_idx ON public.attachment_spans USING btree (node_key, instance_id)
 attachment_spans CREATE INDEX attachment_spans_session_idx ON public.attachment_spans USING btree (session_id, started_at)
 attachment_spans CREATE UNIQUE INDEX attachment_spans_node_generation_key ON public.attachment_spans USING btree (node_key, generation)
@@ -40,11 +41,13 @@ issued_tokens column token_id uuid not null
 issued_tokens column participant_id uuid not null
 issued_tokens column expires_at timestamp with time zone not null
 issued_tokens column issued_at timestamp with time zone not null default now()
+issued_tokens column family_id uuid
 issued_tokens constraint issued_tokens_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
 issued_tokens constraint issued_tokens_pkey PRIMARY KEY (token_id)
 issued_tokens CREATE INDEX issued_tokens_expires_idx ON public.issued_tokens USING btree (expires_at)
+issued_tokens CREATE INDEX issued_tokens_family_idx ON public.issued_tokens USING btree (family_id) WHERE (family_id IS NOT NULL)
 join_tokens table
-join_tokens column id text not null
+join_tokens column id uuid not null
 join_tokens column secret_hash bytea not null
 join_tokens column participant_id uuid not null
 join_tokens column scopes text not null
@@ -56,6 +59,7 @@ join_tokens constraint join_tokens_participant_fkey FOREIGN KEY (participant_id)
 join_tokens constraint join_tokens_pkey PRIMARY KEY (id)
 join_tokens constraint join_tokens_secret_hash_length CHECK (octet_length(secret_hash) = 32)
 join_tokens constraint join_tokens_uses_left_not_negative CHECK (uses_left >= 0)
+join_tokens CREATE INDEX join_tokens_expires_idx ON public.join_tokens USING btree (expires_at)
 leadership table
 leadership column only_row boolean not null default true
 leadership column epoch bigint not null default 0
@@ -74,6 +78,12 @@ participants table
 participants column id uuid not null
 participants column created_at timestamp with time zone not null default now()
 participants constraint participants_pkey PRIMARY KEY (id)
+past_service table
+past_service column day date not null
+past_service column counts_from timestamp with time zone not null
+past_service column counts_until timestamp with time zone not null
+past_service constraint past_service_pkey PRIMARY KEY (day)
+past_service constraint past_service_until_after_from CHECK (counts_until >= counts_from)
 presence_brake table
 presence_brake column only_row boolean not null default true
 presence_brake column held_since timestamp with time zone
@@ -95,6 +105,7 @@ revoked_tokens column expires_at timestamp with time zone not null
 revoked_tokens column revoked_at timestamp with time zone not null default now()
 revoked_tokens constraint revoked_tokens_pkey PRIMARY KEY (id)
 revoked_tokens constraint revoked_tokens_token_id_key UNIQUE (token_id)
+revoked_tokens CREATE INDEX revoked_tokens_expires_idx ON public.revoked_tokens USING btree (expires_at)
 runtime_node_attachments table
 runtime_node_attachments column id uuid not null
 runtime_node_attachments column session_id uuid not null
@@ -130,7 +141,6 @@ runtime_node_presence column last_heartbeat_at timestamp with time zone not null
 runtime_node_presence column health_state text not null
 runtime_node_presence column health_cause text not null
 runtime_node_presence constraint runtime_node_presence_health_has_its_cause CHECK (health_state = 'online'::text AND health_cause = 'self_reported'::text OR health_state = 'degraded'::text AND (health_cause = ANY (ARRAY['self_reported'::text, 'silence'::text])) OR health_state = 'offline'::text AND (health_cause = ANY (ARRAY['silence'::text, 'detached'::text, 'revoked'::text])))
-runtime_node_presence constraint runtime_node_presence_health_state_known CHECK (health_state = ANY (ARRAY['online'::text, 'degraded'::text, 'offline'::text]))
 runtime_node_presence constraint runtime_node_presence_pkey PRIMARY KEY (node_key)
 runtime_node_slots view
 runtime_node_slots column attachment_id uuid
