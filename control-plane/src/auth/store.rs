@@ -76,7 +76,7 @@ pub(super) async fn share_family(db: &mut PgConnection, token_id: TokenId) -> Re
 }
 
 /// Whether a token was revoked.
-pub(super) async fn is_revoked(db: impl PgExecutor<'_>, token_id: TokenId) -> Result<bool, Fault> {
+pub(crate) async fn is_revoked(db: impl PgExecutor<'_>, token_id: TokenId) -> Result<bool, Fault> {
     Ok(sqlx::query_scalar!(
         r#"select exists (select from revoked_tokens where token_id = $1) as "revoked!""#,
         token_id.as_uuid()

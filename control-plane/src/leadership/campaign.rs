@@ -1,6 +1,7 @@
 //! The campaign: stand by, win the lock, recover, lead, and stand by again, until told to stop.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -35,7 +36,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 const ADDRESS_EVERY: u32 = 40;
 
 /// What a server brings to a campaign.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Candidate {
     /// How to reach the database.
     pub database: PgConnectOptions,
@@ -55,6 +56,19 @@ pub struct Candidate {
     pub bounds: Bounds,
     /// How long dead things are kept.
     pub retention: Retention,
+}
+
+/// Without the way to the database, which may hold a password.
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate")
+            .field("listening", &self.listening)
+            .field("address", &self.address)
+            .field("cadence", &self.cadence)
+            .field("bounds", &self.bounds)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Campaigns until told to stop; then finishes what is in flight and releases the lock.

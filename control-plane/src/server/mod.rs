@@ -8,7 +8,7 @@ mod observe;
 mod refuse;
 pub mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use contracts::{
     limits,
@@ -67,7 +67,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerSettings {
     /// How to reach the database.
     pub database: PgConnectOptions,
@@ -83,6 +83,18 @@ pub struct ServerSettings {
     pub bounds: Bounds,
     /// How long dead things are kept.
     pub retention: Retention,
+}
+
+/// Without the way to the database, which may hold a password.
+impl fmt::Debug for ServerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSettings")
+            .field("key_ring", &self.key_ring)
+            .field("cadence", &self.cadence)
+            .field("bounds", &self.bounds)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a server ended.
@@ -280,4 +292,40 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
 
 fn gauge(holds: bool) -> f64 {
     f64::from(u8::from(holds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        leadership::Candidate,
+        settings::{Keep, Retention},
+    };
+
+    #[tokio::test]
+    async fn neither_settings_nor_candidates_show_the_password_of_the_database() {
+        let database: PgConnectOptions = "postgres://rollcall:swordfish@db.example/rollcall".parse().unwrap();
+        let [beat, sweep, degraded, offline, hold] = [15, 5, 30, 60, 60].map(Duration::from_secs);
+        let cadence = Cadence::new(beat, sweep, degraded, offline, hold).unwrap();
+        let retention = Retention {
+            interval: Duration::from_secs(600),
+            offline_nodes: Keep::Forever,
+            spans: Keep::Forever,
+            audit: Keep::Forever,
+        };
+        let candidate = Candidate {
+            database: database.clone(),
+            db: postgres::request_pool(database.clone()),
+            listening: ([127, 0, 0, 1], 1).into(),
+            address: "http://127.0.0.1:1".to_owned(),
+            canary: CanaryToken::mint(),
+            cadence,
+            bounds: Bounds::default(),
+            retention,
+        };
+        let key_ring = KeyRingFile::new("keys.json");
+        let settings = ServerSettings { database, key_ring, cadence, bounds: Bounds::default(), retention };
+        let shown = format!("{candidate:?} {settings:?}");
+        assert!(shown.contains("keys.json") && !shown.contains("swordfish"), "{shown}");
+    }
 }

@@ -10,7 +10,10 @@ use contracts::{
         TokenScope, WatchRosterRequest, WatchRosterResponse,
     },
 };
-use control_plane::auth::tokens::Scope;
+use control_plane::auth::{
+    now,
+    tokens::{Grant, KeyRing, KeyRingFile, Scope, mint},
+};
 use sqlx::AssertSqlSafe;
 use tests::{
     Client, DEADLINE, Plane, PlaneOptions, dated_token, eventually, forged_token, refusal, signed_token,
@@ -272,6 +275,46 @@ async fn a_revoked_token_is_refused_within_two_seconds_on_every_server_and_ends_
     let look = async || read(&anew, &leaked.token, &session).await;
     let refused = eventually("the new server knows", look, Result::is_err).await;
     assert_eq!(refused.unwrap_err(), "auth.token_revoked");
+}
+
+#[tokio::test]
+async fn the_streams_of_a_token_end_when_its_key_is_retired() {
+    let folder =
+        std::env::temp_dir().join(format!("rollcall-tests-{}.{}", std::process::id(), Uuid::new_v4()));
+    std::fs::create_dir(&folder).unwrap();
+    let file = KeyRingFile::new(folder.join("keys.json"));
+    let first = file.create(now()).unwrap();
+    let options = PlaneOptions::default().flag("--token-keys", file.path().to_str().unwrap());
+    let plane = Plane::start(options).await;
+    let participant = somebody();
+    let grant = Grant { participant, scopes: user_scopes(), lifetime: Duration::from_secs(3_600) };
+    let by = |ring: &KeyRing| mint(ring, &grant, now()).unwrap().token.reveal().to_owned();
+    let former = by(&first);
+    let client = Client::connect(&plane.url(), &former).await;
+    let session = client.session().await;
+    let opened = Opened::by(&client, &session).await;
+
+    let (_, next) = file.add_key(now()).unwrap();
+    file.promote(next).unwrap();
+    let newer = by(&file.load().unwrap());
+    let look = async || read(&plane, &newer, &session).await;
+    eventually("the server knows the new key", look, Result::is_ok).await.unwrap();
+    let goes_on = Opened::by(&Client::connect(&plane.url(), &newer).await, &session).await;
+    // A rotation alone ends nothing.
+    let Opened { _batches: batches, mut answers, events } = opened;
+    batches.send(StreamHeartbeatsRequest { batch_id: 7, beats: Vec::new() }).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().batch_id, 7);
+    let opened = Opened { _batches: batches, answers, events };
+
+    file.retire(first.signing().kid()).unwrap();
+    let retired = Instant::now();
+    assert_eq!(opened.end().await, ["auth.token_invalid"; 2]);
+    assert!(retired.elapsed() < BITES_WITHIN + Duration::from_secs(3), "it took {:?}", retired.elapsed());
+    assert_eq!(read(&plane, &former, &session).await.unwrap_err(), "auth.token_invalid");
+    let Opened { _batches: batches, mut answers, .. } = goes_on;
+    batches.send(StreamHeartbeatsRequest { batch_id: 8, beats: Vec::new() }).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().batch_id, 8, "another's goes on");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

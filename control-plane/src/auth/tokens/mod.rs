@@ -50,4 +50,4 @@ pub use ring_key::{RingKey, RingKeyError};
 pub use ring_watch::KeyRingWatch;
 pub use scope::{Scope, ScopesError};
 pub use scopes::Scopes;
-pub use verify::{ISSUED_AT_LEEWAY, TOKEN_BYTES_MAX, VerifyError, verify};
+pub use verify::{ISSUED_AT_LEEWAY, TOKEN_BYTES_MAX, VerifyError, key_named_by, verify};

@@ -91,6 +91,12 @@ pub fn verify(ring: &KeyRing, token: &str, now: OffsetDateTime) -> Result<Claims
     judge(&payload, now)
 }
 
+/// The key that a token names. Only of a token that was verified is that the key that signed it.
+pub fn key_named_by(token: &str) -> Option<Kid> {
+    let untrusted = UntrustedToken::<Public, V4>::try_from(token).ok()?;
+    footer::read(untrusted.untrusted_footer())
+}
+
 fn judge(payload: &Payload, now: OffsetDateTime) -> Result<Claims, VerifyError> {
     if Audience::parse(&payload.aud).is_none() {
         return Err(VerifyError::WrongAudience);

@@ -1,14 +1,10 @@
-//! Nodes, and what is known of their generations.
+//! Nodes, and where their slots are.
 
 use contracts::{InstanceId, NodeId, ParticipantId, SessionId, ids::AttachmentId};
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
-use crate::{
-    failure::Fault,
-    nodes::standing::{Known, OfferedSlot},
-    postgres::stored,
-};
+use crate::failure::Fault;
 
 /// A node, locked.
 #[derive(Clone, Copy, Debug)]
@@ -71,68 +67,6 @@ pub(in crate::nodes) async fn last_session(
     .fetch_optional(db)
     .await?;
     Ok(session_id.map(SessionId))
-}
-
-/// What is known of an offered generation of a node. Under the node's lock the answer stays true.
-pub(in crate::nodes) async fn known(
-    db: impl PgExecutor<'_>,
-    node_key: i64,
-    generation: i64,
-) -> Result<Known, Fault> {
-    let row = sqlx::query!(
-        r#"select
-             node.revoked_at is not null as "node_revoked!",
-             node.generation > $2 as "newer_exists!",
-             (select attachment.generation from runtime_node_attachments attachment
-              where attachment.node_key = node.node_key
-                and attachment.state in ('registering', 'online', 'degraded')) as active,
-             (select attachment.state
-              from attachment_spans span
-              join runtime_node_attachments attachment on attachment.id = span.attachment_id
-              where span.node_key = node.node_key and span.generation = $2
-                and (attachment.generation = $2 or attachment.state = 'revoked')) as offered
-           from runtime_nodes node where node.node_key = $1"#,
-        node_key,
-        generation
-    )
-    .fetch_one(db)
-    .await?;
-    let offered_slot = match row.offered.as_deref() {
-        None => None,
-        Some("registering" | "online" | "degraded") => Some(OfferedSlot::Active),
-        Some("offline") => Some(OfferedSlot::Detached),
-        Some("revoked") => Some(OfferedSlot::Revoked),
-        Some(other) => return Err(stored::unreadable("runtime_node_attachments", "state", other)),
-    };
-    Ok(Known {
-        node_revoked: row.node_revoked,
-        active: row.active,
-        offered_slot,
-        newer_exists: row.newer_exists,
-    })
-}
-
-/// A node's key, if this participant owns it and may run nodes in the session of the slot that it attached last.
-pub(in crate::nodes) async fn run_node_key(
-    db: impl PgExecutor<'_>,
-    node_id: &NodeId,
-    participant: ParticipantId,
-) -> Result<Option<i64>, Fault> {
-    Ok(sqlx::query_scalar!(
-        "select node.node_key from runtime_nodes node
-         where node.node_id = $1 and node.participant_id = $2 and exists (
-             select from session_memberships membership
-             where membership.participant_id = $2 and membership.state = 'active'
-               and membership.role in ('owner', 'collaborator', 'runtime_contributor')
-               and membership.session_id = (
-                   select attachment.session_id from runtime_node_attachments attachment
-                   where attachment.node_key = node.node_key
-                   order by attachment.generation desc limit 1))",
-        node_id.as_str(),
-        participant.0
-    )
-    .fetch_optional(db)
-    .await?)
 }
 
 /// When a node was first seen, its generation, and when it was revoked everywhere.
