@@ -14,6 +14,7 @@ pub mod store;
 use contracts::{ParticipantId, SessionId};
 use repeat::Repeatable;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{failure::Fault, leadership::Leader};
@@ -36,6 +37,17 @@ pub struct Entry<'a> {
     pub reason: Option<&'a str>,
     /// Under which request.
     pub request_id: Option<Uuid>,
+}
+
+/// Something that was done, as the audit has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    pub(crate) at: OffsetDateTime,
+    pub(crate) actor: ParticipantId,
+    /// `noun.verb`.
+    pub(crate) action: String,
+    pub(crate) session_id: Option<SessionId>,
+    pub(crate) reason: Option<String>,
 }
 
 /// Writes what was done, if anything was, and the answer: the last things before the commit.

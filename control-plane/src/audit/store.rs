@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use contracts::ParticipantId;
+use contracts::{NodeId, ParticipantId, SessionId};
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{CONTROL_PLANE, Entry};
+use super::{Act, CONTROL_PLANE, Entry};
 use crate::{failure::Fault, postgres::interval::interval};
 
 /// Writes an entry, in the transaction of what it tells.
@@ -99,6 +99,37 @@ pub(super) struct EntryRow {
     pub(super) target: String,
     pub(super) reason: Option<String>,
     pub(super) request_id: Option<Uuid>,
+}
+
+/// What was done to a node, and to a session as a whole, newest first, as far as it may say why the node is where it is.
+pub(crate) async fn latest_acts(
+    db: impl PgExecutor<'_>,
+    node_id: &NodeId,
+    session_id: SessionId,
+) -> Result<Vec<Act>, Fault> {
+    let session = session_id.to_string();
+    let rows = sqlx::query!(
+        "select at, actor_id, action, session_id, reason from audit_entries
+         where target = $1
+             and action in ('node.detach', 'node.revoke', 'node.revoke_everywhere', 'node.transfer')
+           or target = $2 and action in ('session.archive', 'session.close')
+         order by id desc limit 50",
+        node_id.as_str(),
+        session
+    )
+    .fetch_all(db)
+    .await?;
+    let act = |at, actor: Uuid, action, session: Option<Uuid>, reason| Act {
+        at,
+        actor: ParticipantId(actor),
+        action,
+        session_id: session.map(SessionId),
+        reason,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| act(row.at, row.actor_id, row.action, row.session_id, row.reason))
+        .collect())
 }
 
 /// A page of entries, newest first.
