@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod auth;
 pub mod cli;
+mod days;
 pub mod duties;
 pub mod failure;
 pub mod leadership;

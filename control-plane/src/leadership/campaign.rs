@@ -63,6 +63,7 @@ impl fmt::Debug for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Candidate")
             .field("listening", &self.listening)
+            .field("transport", &self.transport)
             .field("address", &self.address)
             .field("cadence", &self.cadence)
             .field("bounds", &self.bounds)

@@ -7,7 +7,6 @@ use contracts::{
     Code, NodeId, Refusal, limits, text,
     wire::v1::{ForgetNodeRequest, ForgetNodeResponse},
 };
-use humantime::format_duration;
 use sqlx::Connection;
 use time::OffsetDateTime;
 
@@ -18,6 +17,7 @@ use crate::{
         repeat::{Repeatable, Seen},
     },
     auth::Actor,
+    days::in_days,
     failure::{Failure, Fault},
     leadership::Leader,
 };
@@ -111,7 +111,7 @@ pub(crate) async fn forget_unheard(
     }
     let (keys, names): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
     store::delete_nodes(&mut tx, &keys).await?;
-    let reason = format!("not heard in {} of service", format_duration(kept_for));
+    let reason = format!("not heard in {} of service", in_days(kept_for));
     audit::store::record_own(&mut tx, leader.epoch(), FORGET, &names, &reason).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     let forgotten = keys.len();

@@ -89,6 +89,8 @@ pub struct ServerSettings {
 impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerSettings")
+            .field("transport", &self.transport)
+            .field("advertised", &self.advertised)
             .field("key_ring", &self.key_ring)
             .field("cadence", &self.cadence)
             .field("bounds", &self.bounds)
@@ -317,14 +319,23 @@ mod tests {
             database: database.clone(),
             db: postgres::request_pool(database.clone()),
             listening: ([127, 0, 0, 1], 1).into(),
-            address: "http://127.0.0.1:1".to_owned(),
+            transport: Transport::Plaintext,
+            address: None,
             canary: CanaryToken::mint(),
             cadence,
             bounds: Bounds::default(),
             retention,
         };
         let key_ring = KeyRingFile::new("keys.json");
-        let settings = ServerSettings { database, key_ring, cadence, bounds: Bounds::default(), retention };
+        let settings = ServerSettings {
+            database,
+            transport: Transport::Plaintext,
+            advertised: None,
+            key_ring,
+            cadence,
+            bounds: Bounds::default(),
+            retention,
+        };
         let shown = format!("{candidate:?} {settings:?}");
         assert!(shown.contains("keys.json") && !shown.contains("swordfish"), "{shown}");
     }

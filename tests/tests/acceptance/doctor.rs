@@ -14,8 +14,9 @@ use tests::{
 use uuid::Uuid;
 
 /// Every check of a server in clear whose database answers.
-const CHECKS: [&str; 15] = [
+const CHECKS: [&str; 16] = [
     "cadence",
+    "retention",
     "address",
     "keys",
     "database",

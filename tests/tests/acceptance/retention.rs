@@ -92,7 +92,7 @@ async fn nodes_that_were_not_heard_for_long_are_forgotten_and_the_others_and_the
     entries.sort_by(|left, right| left.target.cmp(&right.target));
     let told: Vec<_> = entries.iter().map(|entry| (entry.target.as_str(), entry.actor_id.as_str())).collect();
     assert_eq!(told, [("detached", NOBODY), ("silent", NOBODY)]);
-    assert!(entries.iter().all(|entry| entry.reason == "not heard in 30days of service"), "{entries:?}");
+    assert!(entries.iter().all(|entry| entry.reason == "not heard in 30 days of service"), "{entries:?}");
 
     for node_id in ["barred", "barred-everywhere"] {
         let refused = refusal(admin.attach(&Attaching::new(&session, node_id)).await);

@@ -16,7 +16,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use self::finding::{Finding, Report, Verdict};
 use super::{
-    flags::{BoundsFlags, CadenceFlags},
+    flags::{BoundsFlags, CadenceFlags, RetentionFlags},
     migrate,
     reach::ReachFlags,
 };
@@ -49,11 +49,13 @@ pub struct Doctor {
     cadence: CadenceFlags,
     #[command(flatten)]
     bounds: BoundsFlags,
+    #[command(flatten)]
+    retention: RetentionFlags,
 }
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut findings = vec![settings::cadence(&self.cadence)];
+        let mut findings = vec![settings::cadence(&self.cadence), settings::retention(&self.retention)];
         findings.extend(settings::reach(&self.reach).await);
         findings.push(settings::keys(self.token_keys));
         findings.extend(match self.database_url.as_deref().map(migrate::database) {
