@@ -27,9 +27,11 @@ pub struct Duty {
 }
 
 /// Names of all duties, for those that an operator turns off.
-pub const NAMES: &[&str] = &[SWEEP];
+pub const NAMES: &[&str] = &[SWEEP, RETENTION];
 /// The sweep, which finds the silent.
 pub const SWEEP: &str = "sweep";
+/// Retention, which forgets what is dead.
+pub const RETENTION: &str = "retention";
 
 /// Runs a duty for as long as the leader leads. A pass that has begun is finished.
 pub fn run<P, F>(leader: &Arc<Leader>, duty: Duty, pass: P)

@@ -3,12 +3,14 @@
 pub mod audit;
 pub mod auth;
 pub mod cli;
+mod days;
 pub mod duties;
 pub mod failure;
 pub mod leadership;
 pub mod nodes;
 pub mod postgres;
 pub mod presence;
+pub mod retention;
 pub mod roster;
 pub mod run;
 pub mod server;

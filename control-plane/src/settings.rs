@@ -151,6 +151,28 @@ pub struct LeadershipSettings {
     pub disabled_duties: Vec<&'static str>,
 }
 
+/// How long something is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// For this long.
+    For(Duration),
+    /// Until somebody deletes it.
+    Forever,
+}
+
+/// How long dead things are kept, and how often they are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Time between two passes.
+    pub interval: Duration,
+    /// Nodes that are not heard, in service time.
+    pub offline_nodes: Keep,
+    /// Spans that ended.
+    pub spans: Keep,
+    /// Rows of the audit.
+    pub audit: Keep,
+}
+
 /// Bounds that an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {

@@ -85,7 +85,10 @@ impl Line {
 
     /// Exchanges a join token for a first token. The only call without a token.
     pub(crate) async fn exchange(self, deadline: Duration, join: &JoinToken) -> Answer<Token> {
-        let message = v1::ExchangeJoinTokenRequest { join_token: join.text().to_owned() };
+        let message = v1::ExchangeJoinTokenRequest {
+            join_token: join.text().to_owned(),
+            request_id: join.request_id().to_string(),
+        };
         let exchange = |channel, request| async move {
             TokenServiceClient::new(channel)
                 .max_decoding_message_size(limits::REQUEST_BYTES_MAX)

@@ -98,6 +98,8 @@ pub(crate) fn after_beat(setback: &Setback, hope: Hope) -> AfterBeat {
         RetryAdvice::AfterReattach => AfterBeat::Reattach { advised: refusal.retry_delay },
         RetryAdvice::Never => match (Outcome::of_final_refusal(refusal.clone()), hope) {
             (Outcome::TokenInvalid(_), Hope::AnotherToken) => AfterBeat::Retry(here(refusal)),
+            // A node that the control plane has forgotten looks like this too, and may attach anew: the attach tells.
+            (Outcome::PermissionDenied(_), _) => AfterBeat::Reattach { advised: refusal.retry_delay },
             (outcome, _) => AfterBeat::End(outcome),
         },
     }
@@ -288,7 +290,16 @@ mod tests {
             let setback = registered(code);
             let refusal = refusal(code.entry().code, code.entry().retry);
             assert_eq!(after_attach(&setback, Hope::None), AfterAttach::End(outcome(refusal.clone())));
-            assert_eq!(after_beat(&setback, Hope::None), AfterBeat::End(outcome(refusal.clone())));
+            let after_beat = after_beat(&setback, Hope::None);
+            if code == Code::RuntimeNodePermissionDenied {
+                assert_eq!(
+                    after_beat,
+                    AfterBeat::Reattach { advised: ADVISED },
+                    "it may have been forgotten"
+                );
+            } else {
+                assert_eq!(after_beat, AfterBeat::End(outcome(refusal.clone())));
+            }
             let expected = if ends_by_update {
                 AfterUpdate::End(outcome(refusal.clone()))
             } else {

@@ -128,6 +128,7 @@ impl Client {
             session_id: String::new(),
             name: "test".to_owned(),
             min_client_version: floor.to_owned(),
+            ..Default::default()
         };
         let answer = self.sessions.clone().create_session(request).await.expect("a session can be made");
         answer.into_inner().session.expect("it is in the answer").session_id

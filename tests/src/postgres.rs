@@ -114,15 +114,20 @@ fn start_cluster() -> Cluster {
     Cluster { postgres, _runtime: runtime }
 }
 
-/// Folders of test processes that are gone. A process cannot remove its own: its server ends after it.
+/// Folders and key rings of test processes that are gone. A process cannot remove its own: its servers end after it.
 fn remove_leftovers() {
     for entry in std::fs::read_dir(std::env::temp_dir()).expect("the temporary folder can be read").flatten()
     {
         let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX)).map(str::to_owned);
-        if pid.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX)) else { continue };
+        let pid = rest.split('.').next().unwrap_or(rest);
+        if !std::path::Path::new("/proc").join(pid).exists() {
             // Perhaps another user's, or removed by somebody else at this moment.
-            drop(std::fs::remove_dir_all(entry.path()));
+            drop(if entry.path().is_dir() {
+                std::fs::remove_dir_all(entry.path())
+            } else {
+                std::fs::remove_file(entry.path())
+            });
         }
     }
 }
@@ -134,4 +139,24 @@ async fn prepare_template(postgres: &EmbeddedPostgres) {
     let options = postgres.url(TEMPLATE).parse().expect("the URL is one");
     migrate(&options).await.expect("the migrations apply");
     admin.close().await.expect("the connection closes");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_that_is_gone_left_is_removed_and_what_a_living_one_uses_is_not() {
+        let place = |name: &str| std::env::temp_dir().join(format!("{FOLDER_PREFIX}{name}"));
+        // Above any number that a process may have.
+        let gone = u32::MAX - std::process::id();
+        let (folder, ring) = (place(&gone.to_string()), place(&format!("{gone}.keys.json")));
+        let ours = place(&format!("{}.leftover-test", std::process::id()));
+        std::fs::create_dir_all(folder.join("data")).unwrap();
+        std::fs::write(&ring, "{}").unwrap();
+        std::fs::write(&ours, "{}").unwrap();
+        remove_leftovers();
+        assert!(!folder.exists() && !ring.exists() && ours.exists());
+        std::fs::remove_file(ours).unwrap();
+    }
 }

@@ -9,8 +9,8 @@ use tonic::Status;
 use crate::{Database, Plane, refusal};
 
 /// Tables that a server writes by itself, whoever asks for what.
-const WRITTEN_BY_ITSELF: [&str; 4] =
-    ["leadership", "presence_brake", "refinery_schema_history", "service_windows"];
+const WRITTEN_BY_ITSELF: [&str; 5] =
+    ["leadership", "past_service", "presence_brake", "refinery_schema_history", "service_windows"];
 
 /// Every row of every table that requests write, each with the transaction that wrote it: a row that was rewritten as
 /// it was is seen too.

@@ -12,7 +12,15 @@ pub mod rpc;
 pub mod store;
 
 use contracts::{ParticipantId, SessionId};
+use repeat::Repeatable;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
+
+use crate::{failure::Fault, leadership::Leader};
+
+/// The actor of what the control plane does of its own accord: the nil UUID, which is no participant's.
+pub const CONTROL_PLANE: ParticipantId = ParticipantId(Uuid::nil());
 
 /// What was done, to be written with it.
 #[derive(Clone, Debug)]
@@ -31,14 +39,28 @@ pub struct Entry<'a> {
     pub request_id: Option<Uuid>,
 }
 
-impl<'a> Entry<'a> {
-    /// What was done to a session itself; `target` is its id as text.
-    pub fn of_session(
-        action: &'static str,
-        actor: ParticipantId,
-        session_id: SessionId,
-        target: &'a str,
-    ) -> Self {
-        Self { actor, action, session_id: Some(session_id), target, reason: None, request_id: None }
+/// Something that was done, as the audit has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    pub(crate) at: OffsetDateTime,
+    pub(crate) actor: ParticipantId,
+    /// `noun.verb`.
+    pub(crate) action: String,
+    pub(crate) session_id: Option<SessionId>,
+    pub(crate) reason: Option<String>,
+}
+
+/// Writes what was done, if anything was, and the answer: the last things before the commit.
+pub(crate) async fn finish(
+    leader: &Leader,
+    tx: &mut PgConnection,
+    actor: ParticipantId,
+    done: Option<Entry<'_>>,
+    repeatable: &Repeatable,
+    answer: &impl prost::Message,
+) -> Result<(), Fault> {
+    if let Some(entry) = done {
+        store::record(tx, leader.epoch(), entry).await?;
     }
+    repeatable.answer(tx, actor, answer).await
 }

@@ -1,12 +1,14 @@
 //! Every query on audit entries and answers.
 
-use contracts::ParticipantId;
+use std::time::Duration;
+
+use contracts::{NodeId, ParticipantId, SessionId};
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Entry;
-use crate::failure::Fault;
+use super::{Act, CONTROL_PLANE, Entry};
+use crate::{failure::Fault, postgres::interval::interval};
 
 /// Writes an entry, in the transaction of what it tells.
 pub async fn record(db: &mut PgConnection, epoch: i64, entry: Entry<'_>) -> Result<(), Fault> {
@@ -26,6 +28,65 @@ pub async fn record(db: &mut PgConnection, epoch: i64, entry: Entry<'_>) -> Resu
     Ok(())
 }
 
+/// Writes an entry for each of these targets: the control plane itself did it, of its own accord.
+pub(crate) async fn record_own(
+    db: &mut PgConnection,
+    epoch: i64,
+    action: &'static str,
+    targets: &[String],
+    reason: &str,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "insert into audit_entries (epoch, actor_id, action, target, reason)
+         select $1, $2, $3, target, $5 from unnest($4::text[]) as target",
+        epoch,
+        CONTROL_PLANE.0,
+        action,
+        targets,
+        reason
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Deletes entries older than this, at most `limit` of them; gives how many. It looks at the first `limit` by id only:
+/// ids rise with time, but for what transactions overlap.
+pub(crate) async fn forget_entries(
+    db: impl PgExecutor<'_>,
+    kept_for: Duration,
+    limit: i64,
+) -> Result<u64, Fault> {
+    let deleted = sqlx::query!(
+        "delete from audit_entries where id = any(array(
+             select id from (select id, at from audit_entries order by id limit $2) oldest
+             where at < now() - $1::interval))",
+        interval(kept_for),
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Deletes answers older than this, at most `limit` of them; gives how many.
+pub(crate) async fn forget_answers(
+    db: impl PgExecutor<'_>,
+    kept_for: Duration,
+    limit: i64,
+) -> Result<u64, Fault> {
+    let deleted = sqlx::query!(
+        "delete from request_answers where (participant_id, request_id) in (
+             select participant_id, request_id from request_answers where answered_at < now() - $1::interval
+             order by answered_at limit $2 for update skip locked)",
+        interval(kept_for),
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
 /// An entry, as stored.
 #[derive(Clone, Debug)]
 pub(super) struct EntryRow {
@@ -38,6 +99,37 @@ pub(super) struct EntryRow {
     pub(super) target: String,
     pub(super) reason: Option<String>,
     pub(super) request_id: Option<Uuid>,
+}
+
+/// What was done to a node, and to a session as a whole, newest first, as far as it may say why the node is where it is.
+pub(crate) async fn latest_acts(
+    db: impl PgExecutor<'_>,
+    node_id: &NodeId,
+    session_id: SessionId,
+) -> Result<Vec<Act>, Fault> {
+    let session = session_id.to_string();
+    let rows = sqlx::query!(
+        "select at, actor_id, action, session_id, reason from audit_entries
+         where target = $1
+             and action in ('node.detach', 'node.revoke', 'node.revoke_everywhere', 'node.transfer')
+           or target = $2 and action in ('session.archive', 'session.close')
+         order by id desc limit 50",
+        node_id.as_str(),
+        session
+    )
+    .fetch_all(db)
+    .await?;
+    let act = |at, actor: Uuid, action, session: Option<Uuid>, reason| Act {
+        at,
+        actor: ParticipantId(actor),
+        action,
+        session_id: session.map(SessionId),
+        reason,
+    };
+    Ok(rows
+        .into_iter()
+        .map(|row| act(row.at, row.actor_id, row.action, row.session_id, row.reason))
+        .collect())
 }
 
 /// A page of entries, newest first.

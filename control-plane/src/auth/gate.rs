@@ -19,7 +19,7 @@ use super::{
     canary::CanaryToken,
     clock::now,
     is_over, refusals,
-    tokens::{Claims, KeyRing, verify},
+    tokens::{Claims, KeyRing, Kid, VerifyError, key_named_by, verify},
 };
 
 /// Verified tokens that are remembered: a signature is checked once, not with each beat.
@@ -34,11 +34,11 @@ pub struct Authenticator {
     verified: Arc<Mutex<Verified>>,
 }
 
-/// Claims of tokens whose signature was checked against this ring. End and revocation are looked at each time.
+/// Claims of tokens whose signature was checked against this ring, with its key. End and revocation are looked at each time.
 #[derive(Debug, Default)]
 struct Verified {
     ring: Option<Arc<KeyRing>>,
-    claims: HashMap<[u8; 32], Claims>,
+    claims: HashMap<[u8; 32], (Claims, Kid)>,
 }
 
 impl Authenticator {
@@ -55,17 +55,18 @@ impl Authenticator {
         if self.canary.matches(bearer) {
             return Ok(Principal::Canary);
         }
-        let claims = self.verify(bearer)?;
+        let (claims, kid) = self.verify(bearer)?;
         if is_over(&claims, now()) {
             return Err(refusals::expired(claims.expires_at));
         }
         if self.revocations.contains(claims.token_id) {
             return Err(refusals::revoked());
         }
-        Ok(Principal::Participant(Caller { claims, revocations: Arc::clone(&self.revocations) }))
+        let (ring, revocations) = (self.ring.clone(), Arc::clone(&self.revocations));
+        Ok(Principal::Participant(Caller { claims, kid, ring, revocations }))
     }
 
-    fn verify(&self, bearer: &str) -> Result<Claims, Refusal> {
+    fn verify(&self, bearer: &str) -> Result<(Claims, Kid), Refusal> {
         let ring = Arc::clone(&self.ring.borrow());
         let digest = *blake3::hash(bearer.as_bytes()).as_bytes();
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,14 +79,15 @@ impl Authenticator {
         }
         drop(verified);
         let claims = verify(&ring, bearer, now()).map_err(refusals::not_verified)?;
+        let kid = key_named_by(bearer).ok_or_else(|| refusals::not_verified(VerifyError::Malformed))?;
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.ring.as_ref().is_some_and(|current| Arc::ptr_eq(current, &ring)) {
             if verified.claims.len() >= VERIFIED_MAX {
                 verified.claims.clear();
             }
-            verified.claims.insert(digest, claims.clone());
+            verified.claims.insert(digest, (claims.clone(), kid));
         }
-        Ok(claims)
+        Ok((claims, kid))
     }
 
     /// Lets a request in, and leaves its principal with it.

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use super::{
     clock::now,
-    store,
-    tokens::{Grant, KeyRing, Minted, Scope, Scopes, mint},
+    store::{self, Family},
+    tokens::{Grant, KeyRing, Minted, Record, Scope, Scopes, mint, mint_again},
 };
-use crate::{failure::Fault, wire};
+use crate::{days::in_days, failure::Fault, wire};
 
 /// The shortest lifetime of anything.
 pub const LIFETIME_MIN: Duration = Duration::from_secs(60);
@@ -35,9 +35,29 @@ impl Mint {
     /// # Errors
     ///
     /// The database failed, or the key does not sign.
-    pub async fn issue(&self, db: &mut PgConnection, grant: Grant) -> Result<Minted, Fault> {
-        let ring = Arc::clone(&self.0.borrow());
-        issue(db, &ring, grant).await
+    pub(super) async fn issue(
+        &self,
+        db: &mut PgConnection,
+        grant: Grant,
+        family: Option<Family>,
+    ) -> Result<Minted, Fault> {
+        let minted = mint(&self.ring(), &grant, now()).map_err(Fault::Token)?;
+        store::note_issued(db, &minted.claims, family).await?;
+        Ok(minted)
+    }
+
+    /// Makes a token again that was made before.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read, or the key does not sign.
+    pub(super) fn again(&self, record: Record) -> Result<Minted, Fault> {
+        mint_again(&self.ring(), record).map_err(Fault::Token)
+    }
+
+    /// The ring of the moment.
+    pub(super) fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.0.borrow())
     }
 }
 
@@ -48,7 +68,7 @@ impl Mint {
 /// The database failed, or the key does not sign.
 pub async fn issue(db: &mut PgConnection, ring: &KeyRing, grant: Grant) -> Result<Minted, Fault> {
     let minted = mint(ring, &grant, now()).map_err(Fault::Token)?;
-    store::note_issued(db, &minted.claims).await?;
+    store::note_issued(db, &minted.claims, None).await?;
     Ok(minted)
 }
 
@@ -86,8 +106,7 @@ pub(super) fn parse_lifetime(
 ) -> Result<Duration, FieldViolation> {
     let Some(lifetime) = lifetime else { return Ok(default) };
     let rule = || {
-        let (min, max) = (humantime::format_duration(LIFETIME_MIN), humantime::format_duration(max));
-        FieldViolation::new(field, format!("must be between {min} and {max}"))
+        FieldViolation::new(field, format!("must be between {} and {}", in_days(LIFETIME_MIN), in_days(max)))
     };
     let seconds = u64::try_from(lifetime.seconds).map_err(|_| rule())?;
     let lifetime = Duration::from_secs(seconds);
@@ -121,4 +140,18 @@ pub(super) fn parse_participant(text: &str) -> Result<ParticipantId, FieldViolat
         return Ok(ParticipantId(uuid::Uuid::now_v7()));
     }
     ParticipantId::parse("participant_id", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_lifetime_is_told_its_bounds_in_days() {
+        let refused = |max| {
+            let lifetime = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+            parse_lifetime("lifetime", lifetime, max, max).unwrap_err().to_string()
+        };
+        assert!(refused(LIFETIME_MAX).contains("between 1m and 365 days"), "{}", refused(LIFETIME_MAX));
+    }
 }

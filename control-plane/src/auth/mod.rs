@@ -4,8 +4,8 @@
 //!
 //! Invariants:
 //! - **every-rpc-has-its-access**: a call is let in by one table over every RPC, and one that is not in it is not;
-//! - **revoked-bites**: a revoked or expired token is refused on every server within two seconds, and ends the streams
-//!   that were opened with it.
+//! - **revoked-bites**: a revoked or expired token, and one whose key was retired, is refused on every server within two
+//!   seconds, and ends the streams that were opened with it.
 //!
 //! Deliberately absent: what a participant may do with the session or node at hand. That is decided by the verb, inside
 //! its transaction.
@@ -15,9 +15,11 @@ mod canary;
 mod clock;
 mod gate;
 pub mod grant;
+mod issue;
 mod join;
 mod refusals;
 mod revocations;
+mod revoke;
 pub mod rpc;
 pub mod store;
 pub mod tokens;
@@ -30,8 +32,8 @@ use contracts::{ParticipantId, Refusal};
 pub use gate::{Authenticator, GateLayer};
 pub use revocations::{Revocations, watch_revocations};
 use time::OffsetDateTime;
-use tokens::{Claims, Scope};
-use tokio::time::sleep;
+use tokens::{Claims, KeyRing, Kid, Scope, VerifyError};
+use tokio::{sync::watch, time::sleep};
 use tonic::Request;
 
 /// Who is calling.
@@ -47,6 +49,9 @@ pub enum Principal {
 #[derive(Clone, Debug)]
 pub struct Caller {
     claims: Claims,
+    /// The key that signed the token.
+    kid: Kid,
+    ring: watch::Receiver<Arc<KeyRing>>,
     revocations: Arc<Revocations>,
 }
 
@@ -112,7 +117,11 @@ impl Caller {
 
     async fn ended(&self) -> Refusal {
         let mut changes = self.revocations.changes();
+        let mut ring = self.ring.clone();
         loop {
+            if ring.borrow_and_update().key(self.kid).is_none() {
+                return refusals::not_verified(VerifyError::UnknownKey { kid: self.kid });
+            }
             if self.revocations.contains(self.claims.token_id) {
                 return refusals::revoked();
             }
@@ -124,6 +133,7 @@ impl Caller {
                 // Past the end, not at it, so that the next look finds it over.
                 () = sleep(left + std::time::Duration::from_millis(1)) => {}
                 () = changes.next() => {}
+                Ok(()) = ring.changed() => {}
             }
         }
     }

@@ -27,7 +27,8 @@ pub(crate) fn reason(value: &str) -> Result<String, FieldViolation> {
     text::required("reason", value, limits::REASON_CHARS_MAX)
 }
 
-fn request_id(value: &str) -> Result<Uuid, FieldViolation> {
+/// Parses the id of a request.
+pub(crate) fn request_id(value: &str) -> Result<Uuid, FieldViolation> {
     Uuid::try_parse(value)
         .ok()
         .filter(|id| value.len() == uuid::fmt::Hyphenated::LENGTH && !id.is_nil())

@@ -1,6 +1,6 @@
 //! The campaign: stand by, win the lock, recover, lead, and stand by again, until told to stop.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{sync::watch, time::Instant};
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     auth::CanaryToken,
     server::tls::Transport,
-    settings::{Bounds, Cadence, LeadershipSettings},
+    settings::{Bounds, Cadence, LeadershipSettings, Retention},
 };
 
 /// How long a server that could not lead leaves the lock to others.
@@ -23,7 +23,7 @@ const STAND_BACK: Duration = Duration::from_secs(30);
 const AFTER_YOU: Duration = Duration::from_secs(1);
 
 /// What a server brings to a campaign.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Candidate {
     /// How to reach the database.
     pub database: PgConnectOptions,
@@ -43,6 +43,23 @@ pub struct Candidate {
     pub bounds: Bounds,
     /// Lease, lock and duties.
     pub leadership: LeadershipSettings,
+    /// How long dead things are kept.
+    pub retention: Retention,
+}
+
+/// Without the way to the database, which may hold a password.
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate")
+            .field("listening", &self.listening)
+            .field("transport", &self.transport)
+            .field("address", &self.address)
+            .field("cadence", &self.cadence)
+            .field("bounds", &self.bounds)
+            .field("leadership", &self.leadership)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Campaigns until told to stop; then finishes what is in flight and releases the lock.

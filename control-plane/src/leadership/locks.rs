@@ -14,6 +14,10 @@ pub const FIRST_TOKEN: i64 = 0x726f_6c6c_0000_0003;
 /// First number of the fence's lock.
 pub(super) const FENCE: i32 = 0x726f_6c6c;
 
+/// With the hash of a family of tokens: shared while one is added to it, held alone while it is revoked. Locks of two
+/// numbers are none of those of one.
+pub const TOKEN_FAMILY: i32 = 0x726f_6c6c;
+
 /// How often a standby tries the leader's lock. It does not wait inside Postgres: a session that waits in one
 /// statement holds back vacuum for the whole cluster, and one that is frozen could be granted the lock.
 pub const CAMPAIGN_INTERVAL: Duration = Duration::from_millis(25);

@@ -26,6 +26,7 @@ use crate::{
     duties::{self, Duty},
     failure::{Fault, chain},
     presence::{self, canary},
+    retention,
 };
 
 /// Recoveries that may fail in a row before the lock is given away.
@@ -139,12 +140,19 @@ async fn begin_term(candidate: &Candidate, seat: &mut Seat) -> Option<Term> {
 }
 
 fn start_duties(candidate: &Candidate, leader: &Arc<Leader>) {
-    let sweep = Duty { name: duties::SWEEP, period: candidate.cadence.sweep_interval() };
-    if candidate.leadership.disabled_duties.contains(&sweep.name) {
-        tracing::warn!(duty = sweep.name, "this duty is disabled, and does not run");
-        return;
+    let disabled = &candidate.leadership.disabled_duties;
+    for duty in disabled {
+        tracing::warn!(duty, "this duty is disabled, and does not run");
     }
-    duties::run(leader, sweep, |leader| async move { presence::sweep::pass(&leader).await });
+    let sweep = Duty { name: duties::SWEEP, period: candidate.cadence.sweep_interval() };
+    if !disabled.contains(&sweep.name) {
+        duties::run(leader, sweep, |leader| async move { presence::sweep::pass(&leader).await });
+    }
+    let retention = candidate.retention;
+    let forget = Duty { name: duties::RETENTION, period: retention.interval };
+    if !disabled.contains(&forget.name) {
+        duties::run(leader, forget, move |leader| async move { retention::pass(&leader, &retention).await });
+    }
 }
 
 /// What keeps an eye on the seat.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     failure::Fault,
-    postgres::{LOCK_CONNECTION, STANDING_BACK, interval},
+    postgres::{LOCK_CONNECTION, STANDING_BACK, interval::interval},
 };
 
 /// How far the epoch rises when Postgres may have lost commits: further than terms can have been lost.

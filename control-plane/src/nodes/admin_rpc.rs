@@ -14,10 +14,11 @@ use tonic::{Request, Response, Status};
 
 use super::{
     explain,
+    forget::{ForgetNode, forget_node},
     remove::{DetachNode, RevokeNode, detach_node, revoke_node},
     rpc::node_page,
     store::{self, NodeFacts, ShownSlot},
-    transfer::{ForgetNode, TransferNode, forget_node, transfer_node},
+    transfer::{TransferNode, transfer_node},
 };
 use crate::{
     auth::{self, Actor},
@@ -45,7 +46,10 @@ impl NodeAdmin {
     /// A node with those of its slots that the participant may see.
     async fn node(&self, node_id: &NodeId, actor: Actor) -> Result<(NodeFacts, Vec<ShownSlot>), Failure> {
         let not_found = || {
-            let message = format!("no node {node_id} was ever seen. See `rollcall node list`");
+            let message = format!(
+                "no node {node_id} is known here: it never attached, was forgotten, or is not yours to see. See \
+                 `rollcall node list`"
+            );
             Refusal::new(Code::RuntimeNodeNotFound, message)
         };
         let facts = store::node_facts(&self.reads, node_id).await?.ok_or_else(not_found)?;
@@ -98,8 +102,9 @@ impl NodeAdminService for NodeAdmin {
         let actor = auth::principal(&request)?.actor()?;
         let node_id = NodeId::parse("node_id", &request.into_inner().node_id).map_err(Refusal::from)?;
         let (facts, slots) = self.node(&node_id, actor).await?;
-        let evidence =
-            explain::gather(&self.reads, &self.cadence, facts, slots).await.map_err(Failure::from)?;
+        let evidence = explain::gather(&self.reads, &self.cadence, &node_id, facts, slots)
+            .await
+            .map_err(Failure::from)?;
         Ok(Response::new(explain::explain(&evidence)))
     }
 

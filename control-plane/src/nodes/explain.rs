@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use contracts::{
-    InstanceId,
+    InstanceId, NodeId,
     wire::v1::{ExplainNodeResponse, Finding, FindingKind},
 };
 use humantime::format_duration;
@@ -15,12 +15,14 @@ use super::{
     store::{self, NodeFacts, ShownSlot, Span, SpanEnd},
 };
 use crate::{
+    audit::{self, Act},
     failure::Fault,
     presence::{
         self,
         health::{DegradedBecause, Health, OfflineBecause},
-        service_time::{Window, service_since},
+        service_time::{Window, instant_after, service_since},
     },
+    sessions::{self, session::SessionState},
     settings::Cadence,
     wire,
 };
@@ -33,11 +35,14 @@ const SPANS_MAX: i64 = 10;
 pub(super) struct Evidence {
     /// The slot that the verdict is about, with its session's floor.
     shown: ShownSlot,
+    session: SessionState,
     cadence: Cadence,
     /// When the node was revoked everywhere.
     revoked_at: Option<OffsetDateTime>,
     /// Latest spans of the node, newest first.
     spans: Vec<Span>,
+    /// What owners and admins did to the node and its session, newest first.
+    acts: Vec<Act>,
     /// Windows of service, newest first.
     windows: Vec<Window>,
     /// When the mass-offline brake began to hold, if that is stored.
@@ -45,16 +50,32 @@ pub(super) struct Evidence {
     now: OffsetDateTime,
 }
 
+impl Evidence {
+    /// The latest act of this kind, in the slot's session if it is done in one.
+    fn act(&self, action: &str) -> Option<&Act> {
+        let here = self.shown.slot.session_id;
+        self.acts.iter().find(|act| act.action == action && act.session_id.is_none_or(|there| there == here))
+    }
+
+    /// Since when the brake holds, if it does.
+    fn holding_since(&self) -> Option<OffsetDateTime> {
+        self.brake_since.filter(|since| self.now - *since < self.cadence.brake_hold())
+    }
+}
+
 /// Gathers the evidence on the first of these slots.
 pub(super) async fn gather(
     db: &PgPool,
     cadence: &Cadence,
+    node_id: &NodeId,
     facts: NodeFacts,
     slots: Vec<ShownSlot>,
 ) -> Result<Evidence, Fault> {
     let shown = slots.into_iter().next().ok_or_else(|| Fault::Statement(sqlx::Error::RowNotFound))?;
     let (windows, now) = presence::store::windows(db).await?;
     Ok(Evidence {
+        session: sessions::store::state(db, shown.slot.session_id).await?,
+        acts: audit::store::latest_acts(db, node_id, shown.slot.session_id).await?,
         shown,
         cadence: *cadence,
         revoked_at: facts.revoked_at,
@@ -72,12 +93,13 @@ pub(super) fn explain(evidence: &Evidence) -> ExplainNodeResponse {
         .into_iter()
         .find_map(|judge| judge(evidence, &mut findings))
         .unwrap_or_else(|| "online: it declared what it can do, and is heard in time".to_owned());
+    let read_only = floor(evidence, &mut findings);
     contact(evidence, &mut findings);
-    floor(evidence, &mut findings);
+    session(evidence, &mut findings);
     superseded(evidence, &mut findings);
     ExplainNodeResponse {
         node: Some(evidence.shown.slot.to_wire(&evidence.shown.floor)),
-        summary: format!("{} is {summary}", evidence.shown.slot.node_id),
+        summary: format!("{} is {summary}{}", evidence.shown.slot.node_id, read_only.unwrap_or_default()),
         findings,
     }
 }
@@ -86,15 +108,29 @@ fn finding(kind: FindingKind, text: String, at: Option<OffsetDateTime>) -> Findi
     Finding { kind: kind.into(), text, at: at.map(wire::timestamp) }
 }
 
+/// Who did it and why, as a clause.
+fn by_whom(act: Option<&Act>) -> String {
+    act.map(|act| format!(" by participant {}{}", act.actor, in_words(act.reason.as_deref())))
+        .unwrap_or_default()
+}
+
+fn in_words(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(", with the words: {reason}")).unwrap_or_default()
+}
+
 fn revoked(evidence: &Evidence, findings: &mut Vec<Finding>) -> Option<String> {
     if let Some(at) = evidence.revoked_at {
-        findings.push(finding(FindingKind::Revoked, "the node was revoked everywhere".to_owned(), Some(at)));
+        let text =
+            format!("the node was revoked everywhere{}", by_whom(evidence.act("node.revoke_everywhere")));
+        findings.push(finding(FindingKind::Revoked, text, Some(at)));
         return Some("revoked everywhere, for ever".to_owned());
     }
     match evidence.shown.slot.state {
         SlotState::Revoked => {
-            let at = evidence.spans.first().and_then(|span| span.end.as_ref()).map(|(at, _, _)| *at);
-            findings.push(finding(FindingKind::Revoked, "its slot was revoked".to_owned(), at));
+            let act = evidence.act("node.revoke");
+            let text = format!("its slot was revoked{}", by_whom(act));
+            let ended = evidence.spans.first().and_then(|span| span.end.as_ref()).map(|(at, _, _)| *at);
+            findings.push(finding(FindingKind::Revoked, text, act.map(|act| act.at).or(ended)));
             Some("revoked in this session, for ever".to_owned())
         }
         SlotState::Registering | SlotState::Online | SlotState::Degraded(_) | SlotState::Offline => None,
@@ -106,24 +142,41 @@ fn detached(evidence: &Evidence, findings: &mut Vec<Finding>) -> Option<String> 
         return None;
     }
     let span = evidence.spans.iter().find(|span| span.generation == evidence.shown.slot.generation);
-    let Some((at, cause, reason)) = span.and_then(|span| span.end.as_ref()) else {
+    let Some((span, (at, cause, reason))) = span.and_then(|span| Some((span, span.end.as_ref()?))) else {
         return Some("detached".to_owned());
     };
-    let reason = reason.as_ref().map(|reason| format!(", with the words: {reason}")).unwrap_or_default();
-    let (kind, text, summary) = match cause {
-        SpanEnd::Detached => {
-            (FindingKind::Detached, "the daemon gave its slot back", "detached by its daemon")
+    // By somebody else, if the audit tells of it while the span went on: a daemon's own detach is no matter of the audit.
+    let taken_out = evidence.act("node.detach").filter(|act| (span.started_at..=*at).contains(&act.at));
+    let words = in_words(reason.as_deref());
+    let (kind, text, summary) = match (cause, taken_out) {
+        (SpanEnd::Detached, Some(act)) => (
+            FindingKind::Detached,
+            format!("it was taken out of its slot{}", by_whom(Some(act))),
+            "detached by an owner or admin, and may attach again",
+        ),
+        (SpanEnd::Detached, None) => {
+            (FindingKind::Detached, format!("the daemon gave its slot back{words}"), "detached by its daemon")
         }
-        SpanEnd::SessionClosed => {
-            (FindingKind::SessionNotActive, "the session was closed", "detached, for its session was closed")
+        (SpanEnd::SessionClosed, _) => (
+            FindingKind::SessionNotActive,
+            format!("the session was closed{}", by_whom(evidence.act("session.close"))),
+            "detached, for its session was closed",
+        ),
+        (SpanEnd::Superseded, _) => {
+            (FindingKind::Superseded, format!("a newer attach took the slot{words}"), "detached")
         }
-        SpanEnd::Superseded => (FindingKind::Superseded, "a newer attach took the slot", "detached"),
-        SpanEnd::Revoked => (FindingKind::Revoked, "it was revoked", "detached"),
-        SpanEnd::Transferred => {
-            (FindingKind::Detached, "the node was given to another participant", "detached by a transfer")
-        }
+        (SpanEnd::Revoked, _) => (FindingKind::Revoked, format!("it was revoked{words}"), "detached"),
+        (SpanEnd::Transferred, _) => (
+            FindingKind::Transferred,
+            format!(
+                "the node was given to participant {}{}",
+                evidence.shown.slot.participant_id,
+                by_whom(evidence.act("node.transfer"))
+            ),
+            "detached by a transfer: its new owner's daemon has to attach",
+        ),
     };
-    findings.push(finding(kind, format!("{text}{reason}"), Some(*at)));
+    findings.push(finding(kind, text, Some(*at)));
     Some(summary.to_owned())
 }
 
@@ -149,9 +202,11 @@ fn presence(evidence: &Evidence, findings: &mut Vec<Finding>) -> Option<String> 
             "the sweep marked it {word}: it was silent for more than {} of service time",
             format_duration(threshold)
         ),
-        None,
+        instant_after(&evidence.windows, cadence.heartbeat_interval(), presence.last_heartbeat_at, threshold),
     ));
-    Some(format!("{word} because it is silent"))
+    let is_held = word == "degraded" && evidence.holding_since().is_some();
+    let held = if is_held { ", and not offline because the mass-offline brake holds" } else { "" };
+    Some(format!("{word} because it is silent{held}"))
 }
 
 fn slot_degraded(evidence: &Evidence, findings: &mut Vec<Finding>) -> Option<String> {
@@ -224,15 +279,14 @@ fn contact(evidence: &Evidence, findings: &mut Vec<Finding>) {
         findings.push(finding(
             FindingKind::ServiceGap,
             format!(
-                "the service itself was interrupted; silence counts again since {}",
+                "the service itself was interrupted; silence counts again {} {}",
+                if newer.counts_from > evidence.now { "from" } else { "since" },
                 newer.counts_from.replace_nanosecond(0).unwrap_or(newer.counts_from)
             ),
             Some(older.proven_until),
         ));
     }
-    if let Some(since) =
-        evidence.brake_since.filter(|since| evidence.now - *since < evidence.cadence.brake_hold())
-    {
+    if let Some(since) = evidence.holding_since() {
         findings.push(finding(
             FindingKind::Brake,
             format!(
@@ -244,18 +298,34 @@ fn contact(evidence: &Evidence, findings: &mut Vec<Finding>) {
     }
 }
 
-fn floor(evidence: &Evidence, findings: &mut Vec<Finding>) {
+/// Says so when the node is read-only, and gives the clause of the summary for one that is attached.
+fn floor(evidence: &Evidence, findings: &mut Vec<Finding>) -> Option<String> {
     let ShownSlot { slot, floor } = &evidence.shown;
-    if floor.is_above(&slot.client_version) {
-        findings.push(finding(
-            FindingKind::BelowFloor,
-            format!(
-                "it is read-only: its version {} is below the session's floor {}",
-                slot.client_version,
-                floor.to_wire()
-            ),
-            None,
-        ));
+    if !floor.is_above(&slot.client_version) {
+        return None;
+    }
+    let below =
+        format!("its version {} is below the session's floor {}", slot.client_version, floor.to_wire());
+    findings.push(finding(FindingKind::BelowFloor, format!("it is read-only: {below}"), None));
+    slot.state.is_active().then(|| format!("; and read-only, for {below}"))
+}
+
+fn session(evidence: &Evidence, findings: &mut Vec<Finding>) {
+    match evidence.session {
+        SessionState::Active => {}
+        SessionState::Archived => {
+            let act = evidence.act("session.archive");
+            let text = format!("the session was archived{}: it takes no further nodes", by_whom(act));
+            findings.push(finding(FindingKind::SessionNotActive, text, act.map(|act| act.at)));
+        }
+        SessionState::Closed => {
+            let is_told = findings.iter().any(|finding| finding.kind() == FindingKind::SessionNotActive);
+            if !is_told {
+                let act = evidence.act("session.close");
+                let text = format!("the session was closed{}", by_whom(act));
+                findings.push(finding(FindingKind::SessionNotActive, text, act.map(|act| act.at)));
+            }
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod admin_rpc;
 mod attach;
 mod detach;
 mod explain;
+mod forget;
 mod refusals;
 mod remove;
 pub mod rpc;
@@ -30,32 +31,36 @@ mod transfer;
 mod update_capabilities;
 
 use contracts::{NodeId, ParticipantId, Refusal};
-use standing::Standing;
+pub(crate) use forget::forget_unheard;
+use standing::{Known, Standing};
 
 use crate::{
     failure::{Failure, Fault},
     leadership::Leader,
 };
 
-/// Why a beat of this node under this generation was not taken, as the database has it.
-pub async fn why_not(
-    leader: &Leader,
-    participant: ParticipantId,
-    node_id: &NodeId,
-    generation: i64,
-) -> Refusal {
+/// Why beats of these nodes under these generations were not taken, as the database has it, in their order.
+pub async fn why_not(leader: &Leader, participant: ParticipantId, beats: &[(&NodeId, i64)]) -> Vec<Refusal> {
     let judged = async {
-        let Some(node_key) = store::run_node_key(leader.db(), node_id, participant).await? else {
-            return Ok(Refusal::permission_denied());
-        };
-        let standing = standing::judge(store::known(leader.db(), node_key, generation).await?);
-        Ok::<_, Fault>(match standing {
-            Standing::Revoked => refusals::revoked(node_id),
-            Standing::Superseded => refusals::superseded(node_id),
-            Standing::Detached | Standing::NotAttached => refusals::not_attached(node_id),
-            // It was attached a moment ago; the next beat gets in.
-            Standing::Holds => crate::leadership::busy(),
-        })
+        let (names, generations): (Vec<_>, Vec<_>) =
+            beats.iter().map(|(node_id, generation)| (node_id.as_str().to_owned(), *generation)).unzip();
+        let known = store::known_of_own(leader.db(), participant, &names, &generations).await?;
+        Ok::<_, Fault>(beats.iter().zip(known).map(|((node_id, _), known)| why(node_id, known)).collect())
     };
-    judged.await.unwrap_or_else(|fault| Failure::from(fault).into())
+    judged.await.unwrap_or_else(|fault| {
+        let refusal = Refusal::from(Failure::from(fault));
+        vec![refusal; beats.len()]
+    })
+}
+
+/// Why a beat was not taken of a node of which this is known; nothing is of one that its caller may not run.
+fn why(node_id: &NodeId, known: Option<Known>) -> Refusal {
+    let Some(known) = known else { return Refusal::permission_denied() };
+    match standing::judge(known) {
+        Standing::Revoked => refusals::revoked(node_id),
+        Standing::Superseded => refusals::superseded(node_id),
+        Standing::Detached | Standing::NotAttached => refusals::not_attached(node_id),
+        // It was attached a moment ago; the next beat gets in.
+        Standing::Holds => crate::leadership::busy(),
+    }
 }

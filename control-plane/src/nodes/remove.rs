@@ -72,7 +72,8 @@ pub(super) async fn detach_node(
     if elsewhere.is_some_and(|elsewhere| elsewhere != session_id) {
         return Err(Refusal::permission_denied().into());
     }
-    let shown = if slot.slot.state.is_active() {
+    let was_active = slot.slot.state.is_active();
+    let shown = if was_active {
         store::end_slots(&mut tx, &[slot.slot.attachment_id.0], SpanEnd::Detached, reason.as_deref()).await?;
         store::slot(&mut *tx, slot.slot.attachment_id).await?
     } else {
@@ -91,7 +92,8 @@ pub(super) async fn detach_node(
         reason: reason.as_deref(),
         request_id: repeatable.request_id(),
     };
-    finish(leader, &mut tx, entry, &repeatable, &answer).await?;
+    audit::finish(leader, &mut tx, actor.participant, was_active.then_some(entry), &repeatable, &answer)
+        .await?;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().put(shown.slot);
     Ok(answer)
@@ -162,9 +164,7 @@ pub(super) async fn revoke_node(
     if from.is_some() && !was_here {
         return Err(unknown(&node_id, actor).into());
     }
-    if from.is_none() {
-        store::revoke_everywhere(&mut tx, node.node_key).await?;
-    }
+    let barred_everywhere = from.is_none() && store::revoke_everywhere(&mut tx, node.node_key).await?;
     if !barred.is_empty() {
         store::revoke_slots(&mut tx, node, &barred, &reason).await?;
     }
@@ -188,25 +188,13 @@ pub(super) async fn revoke_node(
         reason: Some(&reason),
         request_id: repeatable.request_id(),
     };
-    finish(leader, &mut tx, entry, &repeatable, &answer).await?;
+    let done = (barred_everywhere || !barred.is_empty()).then_some(entry);
+    audit::finish(leader, &mut tx, actor.participant, done, &repeatable, &answer).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     for shown in revoked {
         leader.fleet().put(shown.slot);
     }
     Ok(answer)
-}
-
-/// Writes audit and answer, as the last things before the commit.
-pub(super) async fn finish(
-    leader: &Leader,
-    tx: &mut PgConnection,
-    entry: Entry<'_>,
-    repeatable: &Repeatable,
-    answer: &impl prost::Message,
-) -> Result<(), Fault> {
-    let actor = entry.actor;
-    audit::store::record(tx, leader.epoch(), entry).await?;
-    repeatable.answer(tx, actor, answer).await
 }
 
 /// Locks a session that the actor may manage.

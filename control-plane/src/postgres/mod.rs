@@ -4,6 +4,7 @@
 //! reads cannot write, and writes name the term of their leader, which the fence compares.
 
 pub mod embedded;
+pub(crate) mod interval;
 pub mod migrate;
 pub mod pooler;
 pub(crate) mod stored;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use sqlx::{
     PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions, types::PgInterval},
+    postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 /// Connections for reads, and as many again for writes.
@@ -97,9 +98,4 @@ fn named(options: PgConnectOptions, name: &str) -> PgConnectOptions {
 
 fn pool(connections_max: u32) -> PgPoolOptions {
     PgPoolOptions::new().max_connections(connections_max).acquire_timeout(ACQUIRE_TIMEOUT)
-}
-
-/// A duration as Postgres takes it.
-pub(crate) fn interval(duration: Duration) -> PgInterval {
-    PgInterval { months: 0, days: 0, microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX) }
 }

@@ -98,10 +98,13 @@ async fn beat_as_participant(
             Err(refusal) => results[parsed_at[position]] = Err(refusal),
         }
     }
-    // Rare, hence one by one: the database says why.
-    for position in doubtful {
-        let (node_id, generation, _) = &parsed[position];
-        results[parsed_at[position]] = Err(nodes::why_not(leader, participant, node_id, *generation).await);
+    if doubtful.is_empty() {
+        return results;
+    }
+    // The database says why, of all of them at once.
+    let asked: Vec<_> = doubtful.iter().map(|position| (&parsed[*position].0, parsed[*position].1)).collect();
+    for (position, refusal) in doubtful.iter().zip(nodes::why_not(leader, participant, &asked).await) {
+        results[parsed_at[*position]] = Err(refusal);
     }
     results
 }

@@ -1,6 +1,6 @@
 //! Presence: whether a node is heard. Beats get in by lanes, the sweep finds the silent.
 //!
-//! Tables owned: `runtime_node_presence`, `service_windows`, `presence_brake`.
+//! Tables owned: `runtime_node_presence`, `service_windows`, `past_service`, `presence_brake`.
 //!
 //! Invariants:
 //! - **acknowledged-is-committed**: a beat is answered after its commit, and a refused one changes nothing;

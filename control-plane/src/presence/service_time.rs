@@ -39,6 +39,29 @@ pub fn instant_before(windows: &[Window], service: Duration) -> Option<OffsetDat
     None
 }
 
+/// The instant at which `service` of service time had accumulated since `instant`; none when it has not yet, or when the
+/// windows do not reach back that far: each began to count one `cadence` after it opened.
+///
+/// `windows` are newest first and do not overlap.
+pub fn instant_after(
+    windows: &[Window],
+    cadence: Duration,
+    instant: OffsetDateTime,
+    service: Duration,
+) -> Option<OffsetDateTime> {
+    let reach_back = windows.last().is_some_and(|oldest| oldest.counts_from - cadence <= instant);
+    let mut missing = Some(service).filter(|_| reach_back)?;
+    for window in windows.iter().rev() {
+        let from = window.counts_from.max(instant);
+        let counted = positive(window.proven_until - from);
+        if counted >= missing {
+            return Some(from + missing);
+        }
+        missing -= counted;
+    }
+    None
+}
+
 /// How much service time has accumulated since `instant`.
 pub fn service_since(windows: &[Window], instant: OffsetDateTime) -> Duration {
     windows.iter().map(|window| positive(window.proven_until - window.counts_from.max(instant))).sum()
@@ -76,6 +99,26 @@ mod tests {
         check(&windows, 30, Some(970));
         check(&windows, 985, Some(15));
         check(&windows, 986, None);
+    }
+
+    #[test]
+    fn the_instant_at_which_a_silence_grew_too_long_is_found_across_outages() {
+        const CADENCE: Duration = Duration::from_secs(15);
+        // Counts from 15 to 100, and from 205 on.
+        let windows = [window(190, 300), window(0, 100)];
+        let check = |heard, service, expected: Option<i64>| {
+            let found = instant_after(&windows, CADENCE, at(heard), Duration::from_secs(service));
+            assert_eq!(found, expected.map(at), "heard at {heard}, {service} s");
+        };
+        check(20, 30, Some(50));
+        check(90, 10, Some(100));
+        check(90, 30, Some(225));
+        check(150, 30, Some(235));
+        check(250, 50, Some(300));
+        check(250, 51, None);
+        check(0, 30, Some(45));
+        check(-1, 30, None);
+        assert_eq!(instant_after(&[], CADENCE, at(0), Duration::ZERO), None);
     }
 
     #[test]

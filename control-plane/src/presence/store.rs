@@ -9,7 +9,7 @@ use super::{
     health::{Health, Presence},
     service_time::Window,
 };
-use crate::{failure::Fault, postgres::interval, roster::SweptPresence};
+use crate::{failure::Fault, postgres::interval::interval, roster::SweptPresence};
 
 /// Rows that one statement of the sweep changes at most.
 pub(super) const SWEEP_ROWS_MAX: i64 = 50_000;
@@ -102,9 +102,42 @@ pub(crate) async fn extend_window(db: &mut PgConnection, id: i64, gap_max: Durat
     Ok(extended.rows_affected() == 1)
 }
 
-/// Drops windows that ended before an instant that no threshold reaches back to.
-pub(super) async fn forget_windows(db: impl PgExecutor<'_>, before: OffsetDateTime) -> Result<(), Fault> {
-    sqlx::query!("delete from service_windows where proven_until < $1", before).execute(db).await?;
+/// Drops windows that ended before an instant that no threshold of silence reaches back to, and counts them as service
+/// of the past.
+pub(super) async fn fold_windows(db: impl PgExecutor<'_>, before: OffsetDateTime) -> Result<(), Fault> {
+    sqlx::query!(
+        "with dropped as (
+           delete from service_windows where proven_until < $1 returning counts_from, proven_until
+         )
+         insert into past_service (day, counts_from, counts_until)
+         select (counts_from at time zone 'UTC')::date, min(counts_from),
+                min(counts_from) + sum(proven_until - counts_from)
+         from dropped where proven_until > counts_from group by 1
+         on conflict (day) do update
+         set counts_until = past_service.counts_until + (excluded.counts_until - excluded.counts_from)",
+        before
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The service of the past, newest first, as windows: it follows on the windows that are still there.
+pub(crate) async fn past_service(db: impl PgExecutor<'_>) -> Result<Vec<Window>, Fault> {
+    Ok(sqlx::query_as!(
+        Window,
+        "select counts_from, counts_until as proven_until from past_service order by day desc"
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Drops service of the past that ended before an instant that nothing reaches back to.
+pub(crate) async fn forget_past_service(
+    db: impl PgExecutor<'_>,
+    before: OffsetDateTime,
+) -> Result<(), Fault> {
+    sqlx::query!("delete from past_service where counts_until < $1", before).execute(db).await?;
     Ok(())
 }
 

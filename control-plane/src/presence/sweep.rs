@@ -57,7 +57,7 @@ pub async fn sweep(db: &PgPool, cadence: &Cadence) -> Result<Swept, Fault> {
     };
     let offline_before = instant_before(&windows, cadence.offline_after());
     if let Some(offline_before) = offline_before {
-        store::forget_windows(db, offline_before).await?;
+        store::fold_windows(db, offline_before).await?;
     }
 
     let (silent, not_offline) = store::count_silent(db, degraded_before).await?;

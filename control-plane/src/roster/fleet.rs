@@ -188,14 +188,20 @@ impl Fleet {
         state.session(session_id).members.send_replace(());
     }
 
-    /// Drops a node that was just deleted. Who watches a roster with it begins anew.
-    pub fn forget(&self, node_key: i64) {
+    /// Drops nodes that were just deleted. Who watches a roster with one of them begins anew.
+    pub fn forget(&self, node_keys: &HashSet<i64>) {
         let mut state = self.lock();
-        state.forgotten.insert(node_key);
-        state.nodes.remove(&node_key);
-        state.keys.retain(|_, key| *key != node_key);
+        state.forgotten.extend(node_keys);
+        for node_key in node_keys {
+            state.nodes.remove(node_key);
+        }
+        state.keys.retain(|_, key| !node_keys.contains(key));
         for session in state.sessions.values_mut() {
-            if session.slots.remove(&node_key).is_some() {
+            let before = session.slots.len();
+            for node_key in node_keys {
+                session.slots.remove(node_key);
+            }
+            if session.slots.len() < before {
                 session.changes.pass_over();
                 session.head.send_replace(session.changes.head());
             }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     dev_token::{kept_key_ring, kept_token},
-    flags::{BoundsFlags, CadenceFlags, LeadershipFlags},
+    flags::{BoundsFlags, CadenceFlags, LeadershipFlags, RetentionFlags},
     listen,
     migrate::database,
     reach::address_of,
@@ -63,6 +63,8 @@ pub struct Dev {
     bounds: BoundsFlags,
     #[command(flatten)]
     leadership: LeadershipFlags,
+    #[command(flatten)]
+    retention: RetentionFlags,
 }
 
 impl Dev {
@@ -89,8 +91,17 @@ impl Dev {
         let transport = Transport::Plaintext;
         let advertised = address_of(&transport, address).map(|address| address.to_string());
         let bounds = self.bounds.bounds();
-        let settings =
-            ServerSettings { database, transport, advertised, key_ring, cadence, bounds, leadership };
+        let retention = self.retention.retention();
+        let settings = ServerSettings {
+            database,
+            transport,
+            advertised,
+            key_ring,
+            cadence,
+            bounds,
+            leadership,
+            retention,
+        };
         let Some(postgres) = postgres else {
             return Ok(server::serve(listener, address, settings, stop).await?);
         };

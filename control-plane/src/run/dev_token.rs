@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     auth::{
         grant::{self, LIFETIME_MAX},
-        now,
+        now, store,
         tokens::{Grant, KeyRing, KeyRingFile, Scope, verify},
     },
     leadership::locks,
@@ -42,16 +42,16 @@ pub(super) async fn kept_token(
     database: &PgConnectOptions,
 ) -> anyhow::Result<String> {
     let path = data_dir.join("token");
-    if let Some(kept) = good_token(&path, ring) {
+    let mut connection = PgConnection::connect_with(&by_hand(database.clone())).await?;
+    if let Some(kept) = good_token(&path, ring, &mut connection).await? {
         return Ok(kept);
     }
     let participant = kept_participant(&data_dir.join("token-participant"))?;
     let grant = Grant { participant, scopes: Scope::Admin.into(), lifetime: LIFETIME_MAX };
-    let mut connection = PgConnection::connect_with(&by_hand(database.clone())).await?;
     let mut tx = connection.begin().await?;
     // Of two that start at once, one makes the token and both hand it out.
     sqlx::query("select pg_advisory_xact_lock($1)").bind(locks::FIRST_TOKEN).execute(&mut *tx).await?;
-    if let Some(kept) = good_token(&path, ring) {
+    if let Some(kept) = good_token(&path, ring, &mut tx).await? {
         return Ok(kept);
     }
     let minted = grant::issue(&mut tx, ring, grant).await?;
@@ -65,10 +65,17 @@ pub(super) async fn kept_token(
     Ok(token.to_owned())
 }
 
-fn good_token(path: &Path, ring: &KeyRing) -> Option<String> {
-    let kept = fs::read_to_string(path).ok()?;
-    let claims = verify(ring, kept.trim(), now()).ok()?;
-    (claims.expires_at > now() + LEFT_MIN).then(|| kept.trim().to_owned())
+/// The kept token, unless it is none, ends soon, or was revoked.
+async fn good_token(
+    path: &Path,
+    ring: &KeyRing,
+    database: &mut PgConnection,
+) -> anyhow::Result<Option<String>> {
+    let Ok(kept) = fs::read_to_string(path) else { return Ok(None) };
+    let Ok(claims) = verify(ring, kept.trim(), now()) else { return Ok(None) };
+    let is_good =
+        claims.expires_at > now() + LEFT_MIN && !store::is_revoked(database, claims.token_id).await?;
+    Ok(is_good.then(|| kept.trim().to_owned()))
 }
 
 /// Made once: it owns the sessions and nodes of this folder's database.

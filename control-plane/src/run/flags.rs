@@ -7,7 +7,7 @@ use contracts::limits;
 use crate::{
     duties,
     leadership::locks::LockNamespace,
-    settings::{Bounds, Cadence, CadenceError, LeadershipSettings, Lease, LeaseError},
+    settings::{Bounds, Cadence, CadenceError, Keep, LeadershipSettings, Lease, LeaseError, Retention},
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -101,5 +101,79 @@ impl LeadershipFlags {
             lock_namespace: self.lock_namespace,
             disabled_duties: duties::NAMES.iter().filter(is_disabled).copied().collect(),
         })
+    }
+}
+
+const KEPT_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+const KEPT_MAX: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Retention")]
+pub(super) struct RetentionFlags {
+    /// How long a node that is not heard is kept, in time of service: at least 1day, or forever
+    #[arg(long, value_name = "DURATION", default_value = "30days", value_parser = keep)]
+    #[arg(env = "ROLLCALL_RETAIN_OFFLINE_NODES")]
+    retain_offline_nodes: Keep,
+    /// How long the record of who was attached where is kept after its end: at least 1day, or forever
+    #[arg(long, value_name = "DURATION", default_value = "400days", value_parser = keep)]
+    #[arg(env = "ROLLCALL_RETAIN_SPANS")]
+    retain_spans: Keep,
+    /// How long the audit is kept: at least 1day, or forever
+    #[arg(long, value_name = "DURATION", default_value = "400days", value_parser = keep)]
+    #[arg(env = "ROLLCALL_RETAIN_AUDIT")]
+    retain_audit: Keep,
+    /// How often what is no longer kept is looked for
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = retention_interval)]
+    #[arg(env = "ROLLCALL_RETENTION_INTERVAL")]
+    retention_interval: Duration,
+}
+
+impl RetentionFlags {
+    pub(super) fn retention(&self) -> Retention {
+        Retention {
+            interval: self.retention_interval,
+            offline_nodes: self.retain_offline_nodes,
+            spans: self.retain_spans,
+            audit: self.retain_audit,
+        }
+    }
+}
+
+fn keep(text: &str) -> Result<Keep, String> {
+    if text == "forever" {
+        return Ok(Keep::Forever);
+    }
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}, or forever"))?;
+    if !(KEPT_MIN..=KEPT_MAX).contains(&duration) {
+        return Err("must be between 1day and 36500days, or forever".to_owned());
+    }
+    Ok(Keep::For(duration))
+}
+
+fn retention_interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+        return Err("must be between 100ms and 1day".to_owned());
+    }
+    Ok(interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_kept_for_a_day_or_longer_or_forever() {
+        assert_eq!(keep("forever"), Ok(Keep::Forever));
+        assert_eq!(keep("1day"), Ok(Keep::For(KEPT_MIN)));
+        assert_eq!(keep("30days"), Ok(Keep::For(KEPT_MIN * 30)));
+        for bad in ["", "0s", "23h 59m 59s", "36501days", "30", "never", "-1day"] {
+            assert!(keep(bad).is_err(), "{bad}");
+        }
+        for bad in ["99ms", "25h", "off"] {
+            assert!(retention_interval(bad).is_err(), "{bad}");
+        }
     }
 }

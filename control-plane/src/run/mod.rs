@@ -36,7 +36,8 @@ pub enum Command {
 impl Command {
     /// Runs the verb and says with which code the process shall end.
     pub async fn run(self) -> ExitCode {
-        logging::start();
+        let is_server = matches!(self, Self::Serve(_));
+        let are_logs_json = logging::start();
         let result = match self {
             Self::Dev(dev) => dev.run().await,
             Self::Serve(serve) => serve.run().await,
@@ -50,9 +51,21 @@ impl Command {
         match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("error: {error:#}");
+                if is_server && are_logs_json {
+                    log_end(&format!("{error:#}"));
+                } else {
+                    eprintln!("error: {error:#}");
+                }
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+/// Says why a server ended to whoever reads its logs, which are nothing but JSON.
+fn log_end(error: &str) {
+    match error.split_once("\nhint: ") {
+        Some((error, hint)) => tracing::error!(error, hint, "the server ended"),
+        None => tracing::error!(error, "the server ended"),
     }
 }

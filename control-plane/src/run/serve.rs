@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    flags::{BoundsFlags, CadenceFlags, LeadershipFlags},
+    flags::{BoundsFlags, CadenceFlags, LeadershipFlags, RetentionFlags},
     listen,
     migrate::database,
     reach::{ReachFlags, doubt},
@@ -55,6 +55,8 @@ pub struct Serve {
     bounds: BoundsFlags,
     #[command(flatten)]
     leadership: LeadershipFlags,
+    #[command(flatten)]
+    retention: RetentionFlags,
 }
 
 impl Serve {
@@ -91,8 +93,17 @@ impl Serve {
         let advertised = advertised.map(|address| address.to_string());
         tracing::info!(%address, advertised, "listening");
         let bounds = self.bounds.bounds();
-        let settings =
-            ServerSettings { database, transport, advertised, key_ring, cadence, bounds, leadership };
+        let retention = self.retention.retention();
+        let settings = ServerSettings {
+            database,
+            transport,
+            advertised,
+            key_ring,
+            cadence,
+            bounds,
+            leadership,
+            retention,
+        };
         Ok(server::serve(listener, address, settings, stop).await?)
     }
 }

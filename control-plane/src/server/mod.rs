@@ -8,7 +8,7 @@ mod observe;
 mod refuse;
 pub mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use contracts::{
     limits,
@@ -49,7 +49,7 @@ use crate::{
     postgres,
     server::tls::{AcceptBounds, Transport},
     sessions::{member_rpc::Memberships, rpc::Sessions},
-    settings::{Bounds, Cadence, LeadershipSettings},
+    settings::{Bounds, Cadence, LeadershipSettings, Retention},
 };
 
 /// A dead connection is found within twice this: below the 15 s between beats, and far below the degraded threshold.
@@ -68,7 +68,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a server is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerSettings {
     /// How to reach the database.
     pub database: PgConnectOptions,
@@ -84,6 +84,23 @@ pub struct ServerSettings {
     pub bounds: Bounds,
     /// Lease, lock and duties.
     pub leadership: LeadershipSettings,
+    /// How long dead things are kept.
+    pub retention: Retention,
+}
+
+/// Without the way to the database, which may hold a password.
+impl fmt::Debug for ServerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerSettings")
+            .field("transport", &self.transport)
+            .field("advertised", &self.advertised)
+            .field("key_ring", &self.key_ring)
+            .field("cadence", &self.cadence)
+            .field("bounds", &self.bounds)
+            .field("leadership", &self.leadership)
+            .field("retention", &self.retention)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a server ended.
@@ -144,6 +161,7 @@ pub async fn serve(
         cadence: settings.cadence,
         bounds: settings.bounds,
         leadership: settings.leadership,
+        retention: settings.retention,
     };
     let ending = stop.child_token();
     let campaign_over = CancellationToken::new();
@@ -287,4 +305,56 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
 
 fn gauge(holds: bool) -> f64 {
     f64::from(u8::from(holds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        leadership::Candidate,
+        settings::{Keep, Lease, Retention},
+    };
+
+    #[tokio::test]
+    async fn neither_settings_nor_candidates_show_the_password_of_the_database() {
+        let database: PgConnectOptions = "postgres://rollcall:swordfish@db.example/rollcall".parse().unwrap();
+        let [beat, sweep, degraded, offline, hold] = [15, 5, 30, 60, 60].map(Duration::from_secs);
+        let cadence = Cadence::new(beat, sweep, degraded, offline, hold).unwrap();
+        let retention = Retention {
+            interval: Duration::from_secs(600),
+            offline_nodes: Keep::Forever,
+            spans: Keep::Forever,
+            audit: Keep::Forever,
+        };
+        let leadership = LeadershipSettings {
+            lease: Lease::new(Duration::from_secs(10)).unwrap(),
+            lock_namespace: LockNamespace::default(),
+            disabled_duties: Vec::new(),
+        };
+        let candidate = Candidate {
+            database: database.clone(),
+            reads: postgres::read_pool(database.clone()),
+            listening: ([127, 0, 0, 1], 1).into(),
+            transport: Transport::Plaintext,
+            address: None,
+            canary: CanaryToken::mint(),
+            cadence,
+            bounds: Bounds::default(),
+            leadership: leadership.clone(),
+            retention,
+        };
+        let key_ring = KeyRingFile::new("keys.json");
+        let settings = ServerSettings {
+            database,
+            transport: Transport::Plaintext,
+            advertised: None,
+            key_ring,
+            cadence,
+            bounds: Bounds::default(),
+            leadership,
+            retention,
+        };
+        let shown = format!("{candidate:?} {settings:?}");
+        assert!(shown.contains("keys.json") && !shown.contains("swordfish"), "{shown}");
+    }
 }

@@ -119,8 +119,7 @@ pub(super) async fn set_member(
         reason: reason.as_deref(),
         request_id: repeatable.request_id(),
     };
-    audit::store::record(&mut tx, leader.epoch(), entry).await?;
-    repeatable.answer(&mut tx, actor.participant, &answer).await?;
+    audit::finish(leader, &mut tx, actor.participant, Some(entry), &repeatable, &answer).await?;
     let _in_order = leader.fleet().membership_order().await;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().set_runner(session_id, participant, role.runs_nodes() && state == MembershipState::Active);
@@ -176,18 +175,17 @@ pub(super) async fn remove_member(
         tx.rollback().await?;
         return Ok(answer);
     }
-    if was_there {
-        let entry = Entry {
-            actor: actor.participant,
-            action: "member.remove",
-            session_id: Some(session_id),
-            target: &participant.to_string(),
-            reason: reason.as_deref(),
-            request_id: repeatable.request_id(),
-        };
-        audit::store::record(&mut tx, leader.epoch(), entry).await?;
-    }
-    repeatable.answer(&mut tx, actor.participant, &answer).await?;
+    let target = participant.to_string();
+    let entry = Entry {
+        actor: actor.participant,
+        action: "member.remove",
+        session_id: Some(session_id),
+        target: &target,
+        reason: reason.as_deref(),
+        request_id: repeatable.request_id(),
+    };
+    audit::finish(leader, &mut tx, actor.participant, was_there.then_some(entry), &repeatable, &answer)
+        .await?;
     let _in_order = leader.fleet().membership_order().await;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().set_runner(session_id, participant, false);

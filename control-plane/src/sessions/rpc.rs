@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    close::{archive_session, close_session},
+    close::{End, archive_session, close_session},
     create::{CreateSession, create_session},
     raise_floor::{RaiseFloor, not_found, raise_floor},
     store,
@@ -50,9 +50,9 @@ impl SessionService for Sessions {
         let actor = auth::principal(&request)?.actor()?;
         let create = CreateSession::parse(request.into_inner())?;
         let leader = self.roles.leader()?;
-        let session =
+        let answer =
             run(&leader, move |leader| async move { create_session(&leader, actor, create).await }).await?;
-        Ok(Response::new(CreateSessionResponse { session: Some(session.into()) }))
+        Ok(Response::new(answer))
     }
 
     async fn get_session(
@@ -60,7 +60,7 @@ impl SessionService for Sessions {
         request: Request<GetSessionRequest>,
     ) -> Result<Response<GetSessionResponse>, Status> {
         let actor = auth::principal(&request)?.actor()?;
-        let id = parse_id(&request.into_inner().session_id)?;
+        let id = SessionId::parse("session_id", &request.into_inner().session_id).map_err(Refusal::from)?;
         let session = store::session(&self.reads, id, actor).await.map_err(Failure::from)?;
         let session = session.ok_or_else(not_found)?;
         Ok(Response::new(GetSessionResponse { session: Some(session.into()) }))
@@ -92,11 +92,11 @@ impl SessionService for Sessions {
         request: Request<ArchiveSessionRequest>,
     ) -> Result<Response<ArchiveSessionResponse>, Status> {
         let actor = auth::principal(&request)?.actor()?;
-        let id = parse_id(&request.into_inner().session_id)?;
+        let archive = End::parse_archive(request.into_inner())?;
         let leader = self.roles.leader()?;
-        let session =
-            run(&leader, move |leader| async move { archive_session(&leader, actor, id).await }).await?;
-        Ok(Response::new(ArchiveSessionResponse { session: Some(session.into()) }))
+        let answer =
+            run(&leader, move |leader| async move { archive_session(&leader, actor, archive).await }).await?;
+        Ok(Response::new(answer))
     }
 
     async fn close_session(
@@ -104,12 +104,11 @@ impl SessionService for Sessions {
         request: Request<CloseSessionRequest>,
     ) -> Result<Response<CloseSessionResponse>, Status> {
         let actor = auth::principal(&request)?.actor()?;
-        let id = parse_id(&request.into_inner().session_id)?;
+        let close = End::parse_close(request.into_inner())?;
         let leader = self.roles.leader()?;
-        let (session, detached) =
-            run(&leader, move |leader| async move { close_session(&leader, actor, id).await }).await?;
-        let detached_nodes = i64::try_from(detached).unwrap_or(i64::MAX);
-        Ok(Response::new(CloseSessionResponse { session: Some(session.into()), detached_nodes }))
+        let answer =
+            run(&leader, move |leader| async move { close_session(&leader, actor, close).await }).await?;
+        Ok(Response::new(answer))
     }
 
     async fn raise_version_floor(
@@ -123,8 +122,4 @@ impl SessionService for Sessions {
             run(&leader, move |leader| async move { raise_floor(&leader, actor, raise).await }).await?;
         Ok(Response::new(raised))
     }
-}
-
-fn parse_id(text: &str) -> Result<SessionId, Refusal> {
-    Ok(SessionId::parse("session_id", text)?)
 }

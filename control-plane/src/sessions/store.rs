@@ -142,6 +142,12 @@ pub(crate) async fn may_see(db: impl PgExecutor<'_>, id: SessionId, actor: Actor
     .await?)
 }
 
+/// Where a session stands.
+pub(crate) async fn state(db: impl PgExecutor<'_>, id: SessionId) -> Result<SessionState, Fault> {
+    let state = sqlx::query_scalar!("select state from sessions where id = $1", id.0).fetch_one(db).await?;
+    SessionState::from_stored(&state)
+}
+
 struct SessionRow {
     id: Uuid,
     name: String,

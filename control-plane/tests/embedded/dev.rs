@@ -9,6 +9,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::harness::{
     Account, Database, Place, Running, Server, dev, eventually, http_status, in_data_dir, only_as_root,
@@ -388,4 +389,30 @@ fn with_a_database_of_ones_own_no_postgres_is_started() {
     assert_eq!(database.sql("select name from sessions"), "there");
     server.stop();
     assert!(!names_in(&data_dir).contains(&"postgres".to_owned()), "{:?}", names_in(&data_dir));
+}
+
+#[test]
+fn a_kept_token_that_was_revoked_is_replaced_by_one_of_the_same_participant() {
+    let place = Place::new();
+    let data_dir = place.join("d");
+    let server = Server::dev(Account::Own, &place, &data_dir);
+    server.await_active();
+    let made = server.create_session(&place, "kept");
+    let revoked = server.token.clone();
+    let renewed = server.client(&place, &["token", "renew", "--json"]).succeeded().stdout;
+    let renewed: Value = serde_json::from_str(&renewed).unwrap();
+    // The kept one is of its family.
+    let id = renewed["token_id"].as_str().unwrap();
+    server.client(&place, &["token", "revoke", id, "--yes"]).succeeded();
+    server.stop();
+
+    let server = Server::dev(Account::Own, &place, &data_dir);
+    assert_ne!(server.token, revoked);
+    server.await_active();
+    assert_eq!(server.sessions(&place), [made], "it is its owner's");
+    let good = server.token.clone();
+    server.stop();
+    let server = Server::dev(Account::Own, &place, &data_dir);
+    assert_eq!(server.token, good, "the new one is kept in its turn");
+    server.stop();
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use uuid::Uuid;
+
 use crate::token::bearer::{Token, TokenError, printable};
 
 /// Where the token comes from.
@@ -27,7 +29,11 @@ impl From<Token> for TokenSource {
 
 /// A join token, which a machine without a token exchanges for its first one. Its `Debug` form hides it.
 #[derive(Clone)]
-pub struct JoinToken(String);
+pub struct JoinToken {
+    text: String,
+    /// Of the exchange, however often it is tried: one whose answer was lost takes no further use.
+    request_id: Uuid,
+}
 
 impl JoinToken {
     /// Takes a join token; white space round it is dropped.
@@ -36,11 +42,15 @@ impl JoinToken {
     ///
     /// When it is empty, or cannot be a token at all. Whether it is valid is the server's word.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
-        printable(text).map(|text| Self(text.to_owned()))
+        printable(text).map(|text| Self { text: text.to_owned(), request_id: Uuid::new_v4() })
     }
 
     pub(crate) fn text(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    pub(crate) fn request_id(&self) -> Uuid {
+        self.request_id
     }
 }
 

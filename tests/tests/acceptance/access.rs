@@ -357,9 +357,10 @@ impl Table {
                 tokens.create_join_token(request).await.map(drop)
             }
             "read the audit" => audit.list_audit_entries(ListAuditEntriesRequest::default()).await.map(drop),
-            "archive the session" => {
-                sessions.archive_session(ArchiveSessionRequest { session_id }).await.map(drop)
-            }
+            "archive the session" => sessions
+                .archive_session(ArchiveSessionRequest { session_id, ..Default::default() })
+                .await
+                .map(drop),
             "detach its own node" => client.detach(own, caller.generation).await,
             other => panic!("nobody knows how to {other}"),
         }
@@ -414,7 +415,7 @@ async fn each_role_may_do_what_the_table_says_and_nothing_else() {
     // Last, for it is for ever.
     let mut seen = String::new();
     for caller in table.callers.iter().rev() {
-        let request = CloseSessionRequest { session_id: table.session.clone() };
+        let request = CloseSessionRequest { session_id: table.session.clone(), ..Default::default() };
         let closed = caller.client.sessions.clone().close_session(request).await;
         seen.insert(0, if closed.is_ok() { '+' } else { 'x' });
     }
@@ -562,7 +563,7 @@ async fn a_denial_is_the_same_to_the_byte_whatever_its_cause() {
             told(&raw, "SessionService/GetSession", &GetSessionRequest { session_id: session_id.clone() })
                 .await,
         );
-        let archive = ArchiveSessionRequest { session_id: session_id.clone() };
+        let archive = ArchiveSessionRequest { session_id: session_id.clone(), ..Default::default() };
         missing.push(told(&raw, "SessionService/ArchiveSession", &archive).await);
         let remove =
             RemoveMemberRequest { session_id, participant_id: caller.to_string(), ..Default::default() };

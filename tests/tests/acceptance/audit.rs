@@ -56,7 +56,13 @@ async fn each_change_by_an_owner_or_admin_is_one_row_that_says_who_what_where_an
     owner.online(&session, "laptop-1").await;
     let heir = ParticipantId(Uuid::now_v7());
     let mut seen = admin.audit().await;
-    assert_eq!(seen, [], "what nodes do themselves is no matter of the audit");
+    let made = |entry: &AuditEntry| (entry.action.clone(), entry.target.clone());
+    let expected = [("session.create".to_owned(), session.clone())];
+    assert_eq!(
+        seen.iter().map(made).collect::<Vec<_>>(),
+        expected,
+        "what nodes do is no matter of the audit"
+    );
 
     let (us, id) = (plane.participant().to_string(), || Uuid::new_v4().to_string());
     let row = |action, target: &str, reason, request: &str| Row {
@@ -107,21 +113,35 @@ async fn each_change_by_an_owner_or_admin_is_one_row_that_says_who_what_where_an
     let raise = RaiseVersionFloorRequest {
         session_id: session.clone(),
         min_client_version: "1.5".to_owned(),
+        reason: "a new release".to_owned(),
+        request_id: id(),
         ..Default::default()
     };
-    owner.sessions.clone().raise_version_floor(raise).await.unwrap();
-    says(&admin, &mut seen, row("session.raise_floor", &session, "", "")).await;
-    let archive = ArchiveSessionRequest { session_id: session.clone() };
-    owner.sessions.clone().archive_session(archive).await.unwrap();
-    says(&admin, &mut seen, row("session.archive", &session, "", "")).await;
-    owner.sessions.clone().close_session(CloseSessionRequest { session_id: session.clone() }).await.unwrap();
-    says(&admin, &mut seen, row("session.close", &session, "", "")).await;
+    owner.sessions.clone().raise_version_floor(raise.clone()).await.unwrap();
+    says(&admin, &mut seen, row("session.raise_floor", &session, "a new release", &raise.request_id)).await;
+    let archive = ArchiveSessionRequest {
+        session_id: session.clone(),
+        reason: "it is done".to_owned(),
+        request_id: id(),
+        ..Default::default()
+    };
+    owner.sessions.clone().archive_session(archive.clone()).await.unwrap();
+    says(&admin, &mut seen, row("session.archive", &session, "it is done", &archive.request_id)).await;
+    let close = CloseSessionRequest {
+        session_id: session.clone(),
+        reason: "tidying up".to_owned(),
+        request_id: id(),
+        ..Default::default()
+    };
+    owner.sessions.clone().close_session(close.clone()).await.unwrap();
+    says(&admin, &mut seen, row("session.close", &session, "tidying up", &close.request_id)).await;
 
     // What concerns no session, by an admin.
     let chief = ParticipantId(Uuid::now_v7());
     let chief_token = token(chief, control_plane::auth::tokens::Scope::Admin);
     let client = Client::connect(&plane.url(), &chief_token).await;
     let other = owner.session().await;
+    let mut seen = admin.audit().await;
     let generation = owner.online(&other, "laptop-2").await;
     owner.detach("laptop-2", generation).await.unwrap();
     let row = |actor: ParticipantId, action, target: &str, reason, request: &str| Row {
@@ -158,28 +178,33 @@ async fn each_change_by_an_owner_or_admin_is_one_row_that_says_who_what_where_an
         participant_id: heir.to_string(),
         scopes: vec![TokenScope::Node.into()],
         reason: "first".to_owned(),
+        request_id: id(),
         ..Default::default()
     };
-    let issued = client.tokens.clone().issue_token(issue).await.unwrap().into_inner().token.unwrap();
-    says(&admin, &mut seen, row(chief, "token.issue", &issued.token_id, "first", "")).await;
+    let issued = client.tokens.clone().issue_token(issue.clone()).await.unwrap().into_inner().token.unwrap();
+    says(&admin, &mut seen, row(chief, "token.issue", &issued.token_id, "first", &issue.request_id)).await;
     let holder = Client::connect(&plane.url(), &issued.token).await;
     let renewed = holder.tokens.clone().renew_token(RenewTokenRequest::default()).await.unwrap();
     let renewed = renewed.into_inner().token.unwrap().token_id;
     says(&admin, &mut seen, row(heir, "token.renew", &renewed, "", "")).await;
-    let revoke = RevokeTokenRequest { token_id: renewed.clone(), reason: "leaked".to_owned() };
+    let revoke =
+        RevokeTokenRequest { token_id: renewed.clone(), reason: "leaked".to_owned(), ..Default::default() };
     holder.tokens.clone().revoke_token(revoke.clone()).await.unwrap();
-    says(&admin, &mut seen, row(heir, "token.revoke", &renewed, "leaked", "")).await;
-    holder.tokens.clone().revoke_token(revoke).await.expect("it is revoked already");
+    says(&admin, &mut seen, row(heir, "token.revoke", &renewed, "leaked", &revoke.request_id)).await;
+    let again = RevokeTokenRequest { request_id: id(), ..revoke };
+    client.tokens.clone().revoke_token(again).await.expect("it is revoked already");
     assert_eq!(admin.audit().await, seen, "a repeat did nothing and says nothing");
     let join = CreateJoinTokenRequest {
         participant_id: heir.to_string(),
         scopes: vec![TokenScope::Node.into()],
         reason: "rack 7".to_owned(),
+        request_id: id(),
         ..Default::default()
     };
+    let asked = join.request_id.clone();
     let join = client.tokens.clone().create_join_token(join).await.unwrap().into_inner();
-    says(&admin, &mut seen, row(chief, "token.create_join", &join.join_token_id, "rack 7", "")).await;
-    let exchange = ExchangeJoinTokenRequest { join_token: join.join_token.clone() };
+    says(&admin, &mut seen, row(chief, "token.create_join", &join.join_token_id, "rack 7", &asked)).await;
+    let exchange = ExchangeJoinTokenRequest { join_token: join.join_token.clone(), ..Default::default() };
     let exchanged = client.tokens.clone().exchange_join_token(exchange).await.unwrap();
     let exchanged = exchanged.into_inner().token.unwrap().token_id;
     let newest = admin.audit().await.remove(0);
@@ -214,7 +239,8 @@ async fn what_was_answered_is_in_the_audit_after_a_kill_9_at_that_moment() {
         };
         let answer = owner.admin.clone().revoke_node(revoke.clone()).await.unwrap().into_inner();
         plane = plane.kill_and_restart().await;
-        let entries = plane.admin().await.audit().await;
+        let mut entries = plane.admin().await.audit().await;
+        entries.retain(|entry| entry.action == "node.revoke");
         assert_eq!(entries.len(), round);
         assert_eq!((&entries[0].session_id, &entries[0].request_id), (&session, &request_id));
         let again = plane.repeats(plane.client().await.admin.revoke_node(revoke)).await.into_inner();
@@ -229,6 +255,7 @@ async fn what_is_refused_or_only_tried_writes_no_row() {
     let (stranger, client) = plane.stranger().await;
     let session = owner.session().await;
     owner.online(&session, "laptop-1").await;
+    let before = admin.audit().await;
     let request_id = || Uuid::new_v4().to_string();
     let forget = |validate_only| ForgetNodeRequest {
         node_id: "laptop-1".to_owned(),
@@ -248,7 +275,11 @@ async fn what_is_refused_or_only_tried_writes_no_row() {
     plane.refuses(client.set_member(&session, stranger, role, state)).await;
     let issue = IssueTokenRequest { scopes: vec![4], ..Default::default() };
     plane.refuses(owner.tokens.clone().issue_token(issue)).await;
-    let revoke = RevokeTokenRequest { token_id: Uuid::now_v7().to_string(), reason: String::new() };
+    let revoke = RevokeTokenRequest {
+        token_id: Uuid::now_v7().to_string(),
+        reason: String::new(),
+        ..Default::default()
+    };
     plane.refuses(owner.tokens.clone().revoke_token(revoke)).await;
     let raise = RaiseVersionFloorRequest {
         session_id: session.clone(),
@@ -264,7 +295,7 @@ async fn what_is_refused_or_only_tried_writes_no_row() {
         ..Default::default()
     };
     plane.repeats(owner.admin.clone().detach_node(detach)).await;
-    assert_eq!(admin.audit().await, []);
+    assert_eq!(admin.audit().await, before);
 }
 
 #[tokio::test]
@@ -275,13 +306,16 @@ async fn an_answer_that_cannot_be_written_leaves_neither_effect_nor_row() {
     owner.online(&session, "laptop-1").await;
     let forbid = "alter table audit_entries add constraint forbidden check (action <> 'node.detach')";
     sqlx::query(forbid).execute(&plane.database.pool).await.unwrap();
+    let before = admin.audit().await;
     let refused = plane.refuses(owner.detach_node("laptop-1")).await;
     assert_eq!(refused.code, "system.internal_error");
-    assert_eq!(admin.audit().await, []);
+    assert_eq!(admin.audit().await, before);
     let allow = "alter table audit_entries drop constraint forbidden";
     sqlx::query(allow).execute(&plane.database.pool).await.unwrap();
     owner.detach_node("laptop-1").await.unwrap();
-    assert_eq!(admin.audit().await.len(), 1);
+    assert_eq!(admin.audit().await.len(), before.len() + 1);
+    // Nothing is left to be detached, so nothing is said to have been.
+    plane.repeats(owner.detach_node("laptop-1")).await;
 }
 
 #[tokio::test]
@@ -297,11 +331,11 @@ async fn the_audit_is_read_newest_first_by_session_by_node_and_in_pages() {
         }
     }
     let all = admin.audit().await;
-    assert_eq!(all.len(), 8);
+    assert_eq!(all.len(), 8 + 2);
     assert!(all.is_sorted_by(|newer, older| newer.entry_id > older.entry_id));
     for (session_id, node_id, expected) in [
-        ("", "", 8),
-        (&*one, "", 4),
+        ("", "", 8 + 2),
+        (&*one, "", 4 + 1),
         ("", "laptop-1", 2),
         (&*two, "laptop-1", 1),
         ("", "unknown", 0),
@@ -358,7 +392,7 @@ async fn the_audit_is_for_admins_and_a_standby_shows_it_too() {
     }
     let standby = Plane::launch(plane.database.clone(), plane.options_beside()).await;
     let shown = standby.admin().await.audit().await;
-    assert_eq!(shown.len(), 1);
+    assert_eq!(shown.len(), 2);
     assert_eq!(shown, plane.admin().await.audit().await);
 }
 

@@ -199,7 +199,12 @@ async fn what_cannot_be_helped_ends_a_daemon_with_a_code_of_its_own() {
     let plane = Plane::start(quick()).await;
     let client = plane.client().await;
     let (session, closed) = (client.session().await, client.session().await);
-    client.sessions.clone().close_session(CloseSessionRequest { session_id: closed.clone() }).await.unwrap();
+    client
+        .sessions
+        .clone()
+        .close_session(CloseSessionRequest { session_id: closed.clone(), ..Default::default() })
+        .await
+        .unwrap();
     let unknown = uuid::Uuid::now_v7().to_string();
     let wrong = format!("{}0", plane.token());
     for (token, session, flags, code) in [
@@ -225,7 +230,12 @@ async fn a_daemon_ends_when_its_session_is_closed_under_it() {
     let session = client.session().await;
     let mut daemon = Daemon::start(&plane, &session, "laptop-1");
     is(&client, &session, "laptop-1", SlotState::Online, true).await;
-    client.sessions.clone().close_session(CloseSessionRequest { session_id: session.clone() }).await.unwrap();
+    client
+        .sessions
+        .clone()
+        .close_session(CloseSessionRequest { session_id: session.clone(), ..Default::default() })
+        .await
+        .unwrap();
     let status = daemon.process.ended().await;
     assert_eq!(status.code(), Some(12), "{status}");
 }

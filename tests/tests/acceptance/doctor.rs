@@ -14,8 +14,9 @@ use tests::{
 use uuid::Uuid;
 
 /// Every check of a server in clear whose database answers.
-const CHECKS: [&str; 15] = [
+const CHECKS: [&str; 16] = [
     "cadence",
+    "retention",
     "address",
     "keys",
     "database",
@@ -229,7 +230,7 @@ async fn a_database_that_cannot_be_reached_is_named_once() {
     ] {
         let told = Told::of(url, &[]);
         told.says("database", "failed", &[words, "were left out"]);
-        assert_eq!(told.findings.len(), 4, "{told:?}");
+        assert_eq!(told.findings.len(), 5, "{told:?}");
         assert!(!format!("{told:?}").contains("swordfish"), "{told:?}");
     }
 }

@@ -6,12 +6,17 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use contracts::wire::v1::{
-    Beat, Capability, CloseSessionRequest, Declaration, DetachRequest, HeartbeatRequest, PresenceHealth,
-    ReportedHealth, UpdateCapabilitiesRequest,
+use contracts::{
+    ParticipantId,
+    wire::v1::{
+        ArchiveSessionRequest, Beat, Capability, CloseSessionRequest, Declaration, DetachNodeRequest,
+        DetachRequest, HeartbeatRequest, PresenceHealth, ReportedHealth, TransferNodeRequest,
+        UpdateCapabilitiesRequest,
+    },
 };
+use control_plane::auth::tokens::Scope;
 use serde_json::Value;
-use tests::{Attaching, Client, Daemon, Plane, PlaneOptions, RosterWatch, binary, eventually};
+use tests::{Attaching, Client, Daemon, Plane, PlaneOptions, RosterWatch, binary, eventually, token};
 
 /// Parses what a verb printed with `--json`; it must have succeeded.
 fn json(output: &Output) -> Value {
@@ -91,6 +96,8 @@ async fn a_silent_node_is_degraded_and_then_offline_by_the_sweep() {
         let silence =
             format!("the sweep marked it {word}: it was silent for more than {threshold} of service time");
         assert_eq!(explained.finding("silence").0, silence);
+        let (contact, grew) = (explained.finding("last_contact").1.unwrap(), explained.finding("silence").1);
+        assert!(grew.is_some_and(|grew| grew > contact), "when its silence grew too long: {:#}", explained.0);
     }
 }
 
@@ -148,6 +155,9 @@ async fn a_node_below_the_floor_is_read_only() {
     client.online(&session, "laptop-1").await;
     let explained = Explained::of(&plane, "laptop-1");
     assert_eq!(explained.0["node"]["read_only"], true);
+    let online = "laptop-1 is online: it declared what it can do, and is heard in time";
+    let read_only = "and read-only, for its version 1.0 is below the session's floor 1.4";
+    assert_eq!(explained.summary(), format!("{online}; {read_only}"));
     let text = "it is read-only: its version 1.0 is below the session's floor 1.4";
     assert_eq!(explained.finding("below_floor").0, text);
 }
@@ -187,10 +197,148 @@ async fn a_superseded_instance_is_named_with_the_one_that_came_after_it() {
 async fn a_closed_session_is_why_its_nodes_are_detached() {
     let (plane, client, session) = on_a_plane(PlaneOptions::default()).await;
     client.online(&session, "laptop-1").await;
-    client.sessions.clone().close_session(CloseSessionRequest { session_id: session.clone() }).await.unwrap();
+    let archive = ArchiveSessionRequest {
+        session_id: session.clone(),
+        reason: "full".to_owned(),
+        ..Default::default()
+    };
+    client.sessions.clone().archive_session(archive).await.unwrap();
+    let us = plane.participant();
+    let explained = Explained::of(&plane, "laptop-1");
+    assert!(explained.summary().starts_with("laptop-1 is online"), "an archived session ends no slot");
+    let (text, at) = explained.finding("session_not_active");
+    let archived = format!(
+        "the session was archived by participant {us}, with the words: full: it takes no further nodes"
+    );
+    assert_eq!((text, at.is_some()), (&*archived, true));
+
+    let close = CloseSessionRequest { session_id: session, reason: "done".to_owned(), ..Default::default() };
+    client.sessions.clone().close_session(close).await.unwrap();
     let explained = Explained::of(&plane, "laptop-1");
     assert_eq!(explained.summary(), "laptop-1 is detached, for its session was closed");
     assert_eq!(explained.kinds()[0], "session_not_active");
+    assert_eq!(explained.kinds().iter().filter(|kind| **kind == "session_not_active").count(), 1);
+    let closed = format!("the session was closed by participant {us}, with the words: done");
+    assert_eq!(explained.finding("session_not_active").0, closed);
+}
+
+#[tokio::test]
+async fn a_node_that_never_attached_is_not_known() {
+    let (plane, _, _) = on_a_plane(PlaneOptions::default()).await;
+    let ended = plane.cli(&["node", "explain", "laptop-1"]);
+    assert_eq!(ended.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("no node laptop-1 is known here: it never attached, was forgotten"), "{said}");
+    assert!(said.contains("runtimenode.not_found"), "{said}");
+}
+
+#[tokio::test]
+async fn a_node_that_was_taken_out_is_told_from_one_that_left_by_itself() {
+    let (plane, client, session) = on_a_plane(PlaneOptions::default()).await;
+    client.online(&session, "laptop-1").await;
+    let detach = DetachNodeRequest {
+        node_id: "laptop-1".to_owned(),
+        reason: "in the way".to_owned(),
+        ..Default::default()
+    };
+    client.admin.clone().detach_node(detach).await.unwrap();
+    let explained = Explained::of(&plane, "laptop-1");
+    assert_eq!(explained.summary(), "laptop-1 is detached by an owner or admin, and may attach again");
+    let (text, at) = explained.finding("detached");
+    let us = plane.participant();
+    assert_eq!(text, format!("it was taken out of its slot by participant {us}, with the words: in the way"));
+    assert!(at.is_some());
+    // What was done to it before says nothing of what it does since.
+    let generation = client.online(&session, "laptop-1").await;
+    client.detach("laptop-1", generation).await.unwrap();
+    assert_eq!(Explained::of(&plane, "laptop-1").summary(), "laptop-1 is detached by its daemon");
+}
+
+#[tokio::test]
+async fn a_revoked_node_says_by_whom_and_why_it_was_barred() {
+    let (plane, client, session) = on_a_plane(PlaneOptions::default()).await;
+    for node_id in ["attached", "detached"] {
+        let generation = client.online(&session, node_id).await;
+        if node_id == "detached" {
+            client.detach(node_id, generation).await.unwrap();
+        }
+        client.revoke_node(node_id, Some(&session)).await.unwrap();
+        let explained = Explained::of(&plane, node_id);
+        assert_eq!(explained.summary(), format!("{node_id} is revoked in this session, for ever"));
+        let (text, at) = explained.finding("revoked");
+        let us = plane.participant();
+        assert_eq!(text, format!("its slot was revoked by participant {us}, with the words: it was stolen"));
+        assert!(at.is_some());
+    }
+    client.online(&session, "laptop-1").await;
+    let admin = ParticipantId(uuid::Uuid::now_v7());
+    let chief = Client::connect(&plane.url(), &token(admin, Scope::Admin)).await;
+    chief.revoke_node("laptop-1", None).await.unwrap();
+    let explained = Explained::of(&plane, "laptop-1");
+    assert_eq!(explained.summary(), "laptop-1 is revoked everywhere, for ever");
+    assert_eq!(explained.kinds()[0], "revoked");
+    let (text, at) = explained.finding("revoked");
+    let expected =
+        format!("the node was revoked everywhere by participant {admin}, with the words: it was stolen");
+    assert_eq!((text, at.is_some()), (&*expected, true));
+}
+
+#[tokio::test]
+async fn a_node_that_was_given_away_names_its_new_owner_and_who_gave_it() {
+    let (plane, client, session) = on_a_plane(PlaneOptions::default()).await;
+    client.online(&session, "laptop-1").await;
+    let (admin, heir) = (ParticipantId(uuid::Uuid::now_v7()), ParticipantId(uuid::Uuid::now_v7()));
+    let chief = Client::connect(&plane.url(), &token(admin, Scope::Admin)).await;
+    let transfer = TransferNodeRequest {
+        node_id: "laptop-1".to_owned(),
+        participant_id: heir.to_string(),
+        reason: "sold".to_owned(),
+        ..Default::default()
+    };
+    chief.admin.clone().transfer_node(transfer).await.unwrap();
+    let explained = Explained::of(&plane, "laptop-1");
+    let summary = "laptop-1 is detached by a transfer: its new owner's daemon has to attach";
+    assert_eq!(explained.summary(), summary);
+    assert_eq!(explained.kinds()[0], "transferred");
+    let expected =
+        format!("the node was given to participant {heir} by participant {admin}, with the words: sold");
+    assert_eq!(explained.finding("transferred").0, expected);
+}
+
+#[tokio::test]
+async fn a_brake_that_holds_is_why_a_silent_node_is_not_offline() {
+    // Nothing happens by itself for an hour, so that what is seeded stays.
+    let options = PlaneOptions::default()
+        .flag("--heartbeat-interval", "10m")
+        .flag("--sweep-interval", "10m")
+        .flag("--degraded-after", "20m")
+        .flag("--offline-after", "1h")
+        .flag("--brake-hold", "2h");
+    let (plane, client, session) = on_a_plane(options).await;
+    client.online(&session, "laptop-1").await;
+    for seed in [
+        "update presence_brake set held_since = now() - interval '1 minute'",
+        "update runtime_node_presence set health_state = 'degraded', health_cause = 'silence',
+             last_heartbeat_at = now() - interval '90 minutes' where node_key > 0",
+    ] {
+        sqlx::query(seed).execute(&plane.database.pool).await.unwrap();
+    }
+    let explained = Explained::of(&plane, "laptop-1");
+    assert_eq!(
+        explained.summary(),
+        "laptop-1 is degraded because it is silent, and not offline because the mass-offline brake holds"
+    );
+    let (text, at) = explained.finding("brake");
+    assert_eq!(text, "most of the fleet fell silent at once: nobody is called offline for 2h");
+    assert!(at.is_some());
+    // One that is over is no reason.
+    sqlx::query("update presence_brake set held_since = now() - interval '3 hours'")
+        .execute(&plane.database.pool)
+        .await
+        .unwrap();
+    let explained = Explained::of(&plane, "laptop-1");
+    assert_eq!(explained.summary(), "laptop-1 is degraded because it is silent");
+    assert!(!explained.kinds().contains(&"brake"));
 }
 
 #[tokio::test]
@@ -211,7 +359,10 @@ async fn a_gap_of_the_service_itself_is_told() {
     let plane = plane.kill_and_restart().await;
     let explained = Explained::of(&plane, "laptop-1");
     let (text, at) = explained.finding("service_gap");
-    assert!(text.starts_with("the service itself was interrupted"), "{text}");
+    // By its cadence of a second the gap is in force, or was until a moment ago.
+    let starts = ["from", "since"]
+        .map(|word| format!("the service itself was interrupted; silence counts again {word} 20"));
+    assert!(starts.iter().any(|start| text.starts_with(start)), "{text}");
     assert!(at.is_some());
 }
 

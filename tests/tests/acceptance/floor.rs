@@ -364,6 +364,7 @@ async fn the_rules_of_a_raise_are_checked_before_anything_else() {
                 session_id: String::new(),
                 name: "test".to_owned(),
                 min_client_version: version.to_owned(),
+                ..Default::default()
             };
             let refused = plane.refuses(client.sessions.clone().create_session(create)).await;
             assert_eq!(refused.field.as_deref(), Some("min_client_version"), "{version:?}");

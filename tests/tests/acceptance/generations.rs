@@ -195,7 +195,8 @@ async fn a_call_that_is_wrong_in_many_ways_is_refused_for_the_first_in_order() {
     let holder = Attaching::new(&session, "laptop-2");
     client.attach(&holder).await.unwrap();
     client.online(&session, "laptop-2").await;
-    let archive = contracts::wire::v1::ArchiveSessionRequest { session_id: session.clone() };
+    let archive =
+        contracts::wire::v1::ArchiveSessionRequest { session_id: session.clone(), ..Default::default() };
     client.sessions.clone().archive_session(archive).await.unwrap();
     let attach = async |attaching: &Attaching| plane.refuses(client.attach(attaching)).await.code;
     assert_eq!(attach(&holder.version("2.0")).await, "runtimenode.generation_superseded");

@@ -15,6 +15,7 @@ mod generations;
 mod members;
 mod observability;
 mod outage;
+mod retention;
 mod revocation;
 mod service_time;
 mod sessions;

@@ -115,7 +115,7 @@ async fn a_node_that_was_revoked_in_a_session_is_refused_there_for_ever_and_nowh
         &asked_of(&owner, &barred_from, &attaching, slots[0].generation).await[3..],
         "runtimenode.attach_revoked",
     );
-    let again = owner.revoke_node("laptop-1", Some(&barred_from)).await.unwrap();
+    let again = plane.repeats(owner.revoke_node("laptop-1", Some(&barred_from))).await;
     assert_eq!(again, slots, "a repeat changes nothing");
     let plane = plane.kill_and_restart().await;
     let owner = plane.client().await;
@@ -206,7 +206,7 @@ async fn a_node_that_was_revoked_everywhere_is_refused_everywhere() {
         let asked = asked_of(&owner, session, &attaching, generation).await;
         all_are(&asked, "runtimenode.attach_revoked");
     }
-    admin.revoke_node("laptop-1", None).await.expect("a repeat");
+    plane.repeats(admin.revoke_node("laptop-1", None)).await;
     let plane = plane.kill_and_restart().await;
     let owner = plane.client().await;
     for session in [&present, &left, &never] {

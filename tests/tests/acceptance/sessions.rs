@@ -2,7 +2,7 @@
 
 use contracts::wire::v1::{
     ArchiveSessionRequest, CloseSessionRequest, CloseSessionResponse, CreateSessionRequest,
-    GetSessionRequest, ListSessionsRequest, Session, SessionState, SlotState,
+    GetSessionRequest, ListSessionsRequest, RaiseVersionFloorRequest, Session, SessionState, SlotState,
 };
 use prost_types::Timestamp;
 use sqlx::Connection;
@@ -18,6 +18,7 @@ fn creation(id: &str, name: &str, floor: &str) -> CreateSessionRequest {
         session_id: id.to_owned(),
         name: name.to_owned(),
         min_client_version: floor.to_owned(),
+        ..Default::default()
     }
 }
 
@@ -32,13 +33,13 @@ async fn get(client: &Client, id: &str) -> Result<Session, Status> {
 }
 
 async fn archive(client: &Client, id: &str) -> Result<Session, Status> {
-    let request = ArchiveSessionRequest { session_id: id.to_owned() };
+    let request = ArchiveSessionRequest { session_id: id.to_owned(), ..Default::default() };
     let answer = client.sessions.clone().archive_session(request).await?;
     Ok(answer.into_inner().session.expect("an answer has its session"))
 }
 
 async fn close(client: &Client, id: &str) -> Result<CloseSessionResponse, Status> {
-    let request = CloseSessionRequest { session_id: id.to_owned() };
+    let request = CloseSessionRequest { session_id: id.to_owned(), ..Default::default() };
     Ok(client.sessions.clone().close_session(request).await?.into_inner())
 }
 
@@ -439,4 +440,68 @@ async fn without_the_token_no_method_does_anything() {
         }
     }
     assert_eq!(plane.database.snapshot().await, before);
+}
+
+#[tokio::test]
+async fn each_verb_on_sessions_may_be_tried_first_and_repeated_under_its_id() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let owner = plane.client().await;
+    let request_id = || Uuid::new_v4().to_string();
+    let create =
+        CreateSessionRequest { name: "demo".to_owned(), request_id: request_id(), ..Default::default() };
+    let dry = CreateSessionRequest { validate_only: true, ..create.clone() };
+    let would_be = plane.repeats(owner.sessions.clone().create_session(dry)).await.into_inner();
+    assert_eq!(would_be.session.unwrap().name, "demo");
+    // The server chose the id, and chooses no second one.
+    let made = owner.sessions.clone().create_session(create.clone()).await.unwrap().into_inner();
+    assert_eq!(plane.repeats(owner.sessions.clone().create_session(create)).await.into_inner(), made);
+    let session_id = made.session.unwrap().session_id;
+    owner.online(&session_id, "laptop-1").await;
+
+    let raise = RaiseVersionFloorRequest {
+        session_id: session_id.clone(),
+        min_client_version: "1.5".to_owned(),
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let dry = RaiseVersionFloorRequest { validate_only: true, ..raise.clone() };
+    let would_be = plane.repeats(owner.sessions.clone().raise_version_floor(dry)).await.into_inner();
+    assert_eq!(would_be.affected_nodes_count, 1);
+    let raised = owner.sessions.clone().raise_version_floor(raise.clone()).await.unwrap().into_inner();
+    assert_eq!(raised.affected_nodes_count, 1);
+    let again = plane.repeats(owner.sessions.clone().raise_version_floor(raise)).await.into_inner();
+    assert_eq!(again, raised, "whom it affected then");
+
+    let archive = ArchiveSessionRequest {
+        session_id: session_id.clone(),
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let dry = ArchiveSessionRequest { validate_only: true, ..archive.clone() };
+    let would_be = plane.repeats(owner.sessions.clone().archive_session(dry)).await.into_inner();
+    assert_eq!(would_be.session.unwrap().state(), SessionState::Archived);
+    let archived = owner.sessions.clone().archive_session(archive.clone()).await.unwrap().into_inner();
+    assert_eq!(plane.repeats(owner.sessions.clone().archive_session(archive)).await.into_inner(), archived);
+
+    let close = CloseSessionRequest {
+        session_id: session_id.clone(),
+        reason: "tidying up".to_owned(),
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let dry = CloseSessionRequest { validate_only: true, ..close.clone() };
+    let would_be = plane.repeats(owner.sessions.clone().close_session(dry)).await.into_inner();
+    assert_eq!((would_be.session.unwrap().state(), would_be.detached_nodes), (SessionState::Closed, 1));
+    let closed = owner.sessions.clone().close_session(close.clone()).await.unwrap().into_inner();
+    assert_eq!(closed.detached_nodes, 1);
+    let again = plane.repeats(owner.sessions.clone().close_session(close.clone())).await.into_inner();
+    assert_eq!(again, closed, "not none, as a second closing would detach");
+    let anew = CloseSessionRequest { request_id: String::new(), ..close };
+    let anew = plane.repeats(owner.sessions.clone().close_session(anew)).await.into_inner();
+    assert_eq!(anew.detached_nodes, 0);
+    let why: String = sqlx::query_scalar("select end_reason from attachment_spans")
+        .fetch_one(&plane.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(why, "tidying up");
 }

@@ -57,7 +57,7 @@ async fn a_span_tells_who_was_attached_where_and_why_it_ended() {
         .await
         .unwrap();
     client.attach(&closed).await.unwrap();
-    let request = CloseSessionRequest { session_id: there.clone() };
+    let request = CloseSessionRequest { session_id: there.clone(), ..Default::default() };
     client.sessions.clone().close_session(request).await.unwrap();
     let last = Attaching::new(&here, "laptop-1");
     client.attach(&last).await.unwrap();

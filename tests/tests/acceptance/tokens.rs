@@ -10,7 +10,10 @@ use contracts::{
         TokenScope, WatchRosterRequest, WatchRosterResponse,
     },
 };
-use control_plane::auth::tokens::Scope;
+use control_plane::auth::{
+    now,
+    tokens::{Grant, KeyRing, KeyRingFile, Scope, mint},
+};
 use sqlx::AssertSqlSafe;
 use tests::{
     Client, DEADLINE, Plane, PlaneOptions, dated_token, eventually, forged_token, refusal, signed_token,
@@ -43,7 +46,11 @@ async fn issue(admin: &Client, participant: ParticipantId, scopes: &[TokenScope]
 }
 
 async fn revoke(client: &Client, token_id: &str) -> Result<(), Status> {
-    let request = RevokeTokenRequest { token_id: token_id.to_owned(), reason: "leaked".to_owned() };
+    let request = RevokeTokenRequest {
+        token_id: token_id.to_owned(),
+        reason: "leaked".to_owned(),
+        ..Default::default()
+    };
     client.tokens.clone().revoke_token(request).await.map(drop)
 }
 
@@ -54,7 +61,7 @@ async fn renew(client: &Client, seconds: Option<i64>) -> Result<AccessToken, Sta
 }
 
 async fn exchange(client: &Client, join_token: &str) -> Result<AccessToken, Status> {
-    let request = ExchangeJoinTokenRequest { join_token: join_token.to_owned() };
+    let request = ExchangeJoinTokenRequest { join_token: join_token.to_owned(), ..Default::default() };
     let answer = client.tokens.clone().exchange_join_token(request).await?;
     Ok(answer.into_inner().token.expect("an answer has its token"))
 }
@@ -271,6 +278,46 @@ async fn a_revoked_token_is_refused_within_two_seconds_on_every_server_and_ends_
 }
 
 #[tokio::test]
+async fn the_streams_of_a_token_end_when_its_key_is_retired() {
+    let folder =
+        std::env::temp_dir().join(format!("rollcall-tests-{}.{}", std::process::id(), Uuid::new_v4()));
+    std::fs::create_dir(&folder).unwrap();
+    let file = KeyRingFile::new(folder.join("keys.json"));
+    let first = file.create(now()).unwrap();
+    let options = PlaneOptions::default().flag("--token-keys", file.path().to_str().unwrap());
+    let plane = Plane::start(options).await;
+    let participant = somebody();
+    let grant = Grant { participant, scopes: user_scopes(), lifetime: Duration::from_secs(3_600) };
+    let by = |ring: &KeyRing| mint(ring, &grant, now()).unwrap().token.reveal().to_owned();
+    let former = by(&first);
+    let client = Client::connect(&plane.url(), &former).await;
+    let session = client.session().await;
+    let opened = Opened::by(&client, &session).await;
+
+    let (_, next) = file.add_key(now()).unwrap();
+    file.promote(next).unwrap();
+    let newer = by(&file.load().unwrap());
+    let look = async || read(&plane, &newer, &session).await;
+    eventually("the server knows the new key", look, Result::is_ok).await.unwrap();
+    let goes_on = Opened::by(&Client::connect(&plane.url(), &newer).await, &session).await;
+    // A rotation alone ends nothing.
+    let Opened { _batches: batches, mut answers, events } = opened;
+    batches.send(StreamHeartbeatsRequest { batch_id: 7, beats: Vec::new() }).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().batch_id, 7);
+    let opened = Opened { _batches: batches, answers, events };
+
+    file.retire(first.signing().kid()).unwrap();
+    let retired = Instant::now();
+    assert_eq!(opened.end().await, ["auth.token_invalid"; 2]);
+    assert!(retired.elapsed() < BITES_WITHIN + Duration::from_secs(3), "it took {:?}", retired.elapsed());
+    assert_eq!(read(&plane, &former, &session).await.unwrap_err(), "auth.token_invalid");
+    let Opened { _batches: batches, mut answers, .. } = goes_on;
+    batches.send(StreamHeartbeatsRequest { batch_id: 8, beats: Vec::new() }).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().batch_id, 8, "another's goes on");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn a_token_is_revoked_by_its_holder_and_by_admins_and_by_nobody_else() {
     let plane = Plane::start(PlaneOptions::default()).await;
     let admin = plane.admin().await;
@@ -301,6 +348,7 @@ async fn an_issued_token_is_what_was_asked_for() {
         scopes: vec![TokenScope::SessionRead.into()],
         lifetime: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
         reason: "a dashboard".to_owned(),
+        ..Default::default()
     };
     let issued = admin.tokens.clone().issue_token(request.clone()).await.unwrap();
     let issued = issued.into_inner().token.unwrap();
@@ -435,7 +483,7 @@ async fn a_join_token_that_is_wrong_unknown_used_up_or_over_is_refused_alike() {
     let last = good.chars().last().unwrap();
     let wrong = format!("{}{}", &good[..good.len() - 1], if last == '0' { '1' } else { '0' });
     let mixed = format!("{}_{}", good.rsplit_once('_').unwrap().0, over.rsplit_once('_').unwrap().1);
-    let unknown = format!("rcjoin_{}_{}", "0".repeat(16), "0".repeat(64));
+    let unknown = format!("rcjoin_{}_{}", Uuid::now_v7(), "0".repeat(64));
     let mut refusals = Vec::new();
     for bad in [used_up, over, wrong, mixed, unknown, good.to_uppercase(), "x".to_owned(), String::new()] {
         let refused = plane.refuses(exchange(&anybody, &bad)).await;
@@ -498,5 +546,208 @@ async fn nothing_secret_is_in_the_database_or_the_log() {
         assert!(part.len() >= 16);
         assert!(!held.contains(part), "a secret is in the database");
         assert!(!log.contains(part), "a secret is in the log");
+    }
+}
+
+/// What is stored for repeats, as text: a token in it would be seen.
+async fn stored_answers(plane: &Plane) -> String {
+    let answers = sqlx::query_scalar::<_, Vec<u8>>("select answer from request_answers");
+    let answers = answers.fetch_all(&plane.database.pool).await.expect("answers can be read");
+    answers.iter().map(|answer| String::from_utf8_lossy(answer).into_owned()).collect()
+}
+
+#[tokio::test]
+async fn each_verb_on_tokens_that_is_repeated_under_its_id_has_one_effect_one_row_and_one_answer() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let admin_token = token(somebody(), Scope::Admin);
+    let admin = Client::connect(&plane.url(), &admin_token).await;
+    let (participant_id, request_id) = (somebody().to_string(), || Uuid::new_v4().to_string());
+    let issue = IssueTokenRequest {
+        participant_id: participant_id.clone(),
+        scopes: vec![TokenScope::Node.into()],
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let issued = admin.tokens.clone().issue_token(issue.clone()).await.unwrap().into_inner();
+    let create = CreateJoinTokenRequest {
+        participant_id,
+        scopes: vec![TokenScope::Node.into()],
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let joined = admin.tokens.clone().create_join_token(create.clone()).await.unwrap().into_inner();
+    assert!(Uuid::parse_str(&joined.join_token_id).is_ok_and(|id| id.get_version_num() == 7));
+    let exchange =
+        ExchangeJoinTokenRequest { join_token: joined.join_token.clone(), request_id: request_id() };
+    let anybody = Client::connect(&plane.url(), "none").await;
+    let exchanged = anybody.tokens.clone().exchange_join_token(exchange.clone()).await.unwrap().into_inner();
+    let revoke = RevokeTokenRequest {
+        token_id: issued.token.clone().unwrap().token_id,
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let revoked = admin.tokens.clone().revoke_token(revoke.clone()).await.unwrap().into_inner();
+    assert_eq!(revoked.token_ids, std::slice::from_ref(&revoke.token_id));
+    let rows = plane.admin().await.audit().await;
+    assert_eq!(rows.len(), 4);
+
+    // On a new server too, which has nothing but what is stored.
+    let plane = plane.kill_and_restart().await;
+    let admin = Client::connect(&plane.url(), &admin_token).await;
+    let anybody = Client::connect(&plane.url(), "none").await;
+    assert_eq!(plane.repeats(admin.tokens.clone().issue_token(issue.clone())).await.into_inner(), issued);
+    assert_eq!(
+        plane.repeats(admin.tokens.clone().create_join_token(create.clone())).await.into_inner(),
+        joined
+    );
+    // Its one use is taken, and a repeat takes none.
+    let again = plane.repeats(anybody.tokens.clone().exchange_join_token(exchange.clone())).await;
+    assert_eq!(again.into_inner(), exchanged);
+    assert_eq!(plane.repeats(admin.tokens.clone().revoke_token(revoke)).await.into_inner(), revoked);
+    assert_eq!(plane.admin().await.audit().await, rows);
+
+    for (what, field) in [
+        (
+            plane
+                .refuses(admin.tokens.clone().issue_token(IssueTokenRequest { reason: "x".into(), ..issue }))
+                .await,
+            "request_id",
+        ),
+        (
+            plane
+                .refuses(admin.tokens.clone().create_join_token(CreateJoinTokenRequest { uses: 2, ..create }))
+                .await,
+            "request_id",
+        ),
+    ] {
+        assert_eq!((&*what.code, what.field.as_deref()), ("argument.invalid", Some(field)));
+    }
+    let another = ExchangeJoinTokenRequest { request_id: request_id(), ..exchange.clone() };
+    let refused = plane.refuses(anybody.tokens.clone().exchange_join_token(another)).await;
+    assert_eq!(refused.code, "auth.token_invalid", "it was good for one");
+    let over = "update join_tokens set expires_at = now() - interval '1 s'";
+    sqlx::query(over).execute(&plane.database.pool).await.unwrap();
+    let refused = plane.refuses(anybody.tokens.clone().exchange_join_token(exchange)).await;
+    assert_eq!(refused.code, "auth.token_invalid", "a repeat is good for as long as the join token");
+
+    let stored = stored_answers(&plane).await;
+    let secret = joined.join_token.rsplit_once('_').unwrap().1;
+    for token in [&issued.token.unwrap().token, &exchanged.token.unwrap().token] {
+        // The signature makes the token; what it says is no secret.
+        let signature = token.split('.').nth(2).unwrap();
+        assert!(!stored.contains(token) && !stored.contains(&signature[signature.len() - 60..]));
+    }
+    assert!(!stored.contains(secret) && stored.contains(&joined.join_token_id));
+}
+
+#[tokio::test]
+async fn of_one_exchange_sent_twenty_times_at_once_there_is_one_use_and_one_token() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let admin = plane.admin().await;
+    let join = join_token(&admin, somebody(), 2).await;
+    let request = ExchangeJoinTokenRequest { join_token: join, request_id: Uuid::new_v4().to_string() };
+    let mut exchanging = JoinSet::new();
+    for _ in 0..20 {
+        let (client, request) = (Client::connect(&plane.url(), "none").await, request.clone());
+        exchanging.spawn(async move { client.tokens.clone().exchange_join_token(request).await });
+    }
+    let answers: Result<Vec<_>, _> = exchanging.join_all().await.into_iter().collect();
+    let answers: Vec<_> = answers.unwrap().into_iter().map(tonic::Response::into_inner).collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    let left: i32 = sqlx::query_scalar("select uses_left from join_tokens")
+        .fetch_one(&plane.database.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, 1);
+    let token = answers[0].token.as_ref().unwrap();
+    renew(&Client::connect(&plane.url(), &token.token).await, None).await.expect("it is good");
+}
+
+#[tokio::test]
+async fn a_dry_run_on_tokens_tells_what_would_be_and_makes_nothing() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let admin = plane.admin().await;
+    let request_id = || Uuid::new_v4().to_string();
+    let participant = somebody().to_string();
+    let issue = IssueTokenRequest {
+        participant_id: participant.clone(),
+        scopes: vec![TokenScope::Node.into()],
+        validate_only: true,
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let shown =
+        plane.repeats(admin.tokens.clone().issue_token(issue.clone())).await.into_inner().token.unwrap();
+    assert_eq!((&*shown.token, &*shown.token_id, &*shown.participant_id), ("", "", &*participant));
+    assert!(shown.expires_at.is_some() && shown.scopes == [i32::from(TokenScope::Node)]);
+    let of_nobody = IssueTokenRequest { participant_id: String::new(), ..issue };
+    let shown = plane.repeats(admin.tokens.clone().issue_token(of_nobody)).await.into_inner().token.unwrap();
+    assert_eq!(shown.participant_id, "", "a new participant is not made for a look");
+    let create = CreateJoinTokenRequest {
+        participant_id: participant,
+        scopes: vec![TokenScope::Node.into()],
+        validate_only: true,
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let shown = plane.repeats(admin.tokens.clone().create_join_token(create)).await.into_inner();
+    assert_eq!((&*shown.join_token, &*shown.join_token_id), ("", ""));
+    assert!(shown.expires_at.is_some());
+    let issued = issue_for(&admin).await;
+    let revoke = RevokeTokenRequest {
+        token_id: issued.token_id.clone(),
+        validate_only: true,
+        request_id: request_id(),
+        ..Default::default()
+    };
+    let shown = plane.repeats(admin.tokens.clone().revoke_token(revoke)).await.into_inner();
+    assert_eq!(shown.token_ids, [issued.token_id]);
+    renew(&Client::connect(&plane.url(), &issued.token).await, None).await.expect("it is still good");
+}
+
+async fn issue_for(admin: &Client) -> AccessToken {
+    issue(admin, somebody(), &USER).await
+}
+
+#[tokio::test]
+async fn whoever_revokes_a_token_revokes_its_whole_family_and_nobody_else_s() {
+    let plane = Plane::start(PlaneOptions::default()).await;
+    let admin = plane.admin().await;
+    let participant = somebody();
+    let connect = async |token: &str| Client::connect(&plane.url(), token).await;
+    for by in 0..3 {
+        let first = issue(&admin, participant, &USER).await;
+        let other = issue(&admin, participant, &USER).await;
+        let second = renew(&connect(&first.token).await, None).await.unwrap();
+        let third = renew(&connect(&second.token).await, None).await.unwrap();
+        let family = [first, second, third];
+        let request = RevokeTokenRequest { token_id: family[by].token_id.clone(), ..Default::default() };
+        let ended = admin.tokens.clone().revoke_token(request).await.unwrap().into_inner().token_ids;
+        assert_eq!(ended, family.iter().map(|token| token.token_id.clone()).collect::<Vec<_>>());
+        for token in &family {
+            let refused = refusal(renew(&connect(&token.token).await, None).await);
+            assert_eq!(refused.code, "auth.token_revoked");
+        }
+        renew(&connect(&other.token).await, None).await.expect("it is of another family");
+    }
+    // None of them can be renewed past a revocation that is on its way.
+    for _ in 0..5 {
+        let first = issue(&admin, participant, &USER).await;
+        let client = connect(&first.token).await;
+        let mut renewing = JoinSet::new();
+        for _ in 0..8 {
+            let client = client.clone();
+            renewing.spawn(async move { renew(&client, None).await });
+        }
+        revoke(&admin, &first.token_id).await.unwrap();
+        for renewed in renewing.join_all().await {
+            match renewed {
+                Ok(token) => {
+                    let refused = refusal(renew(&connect(&token.token).await, None).await);
+                    assert_eq!(refused.code, "auth.token_revoked");
+                }
+                refused @ Err(_) => assert_eq!(refusal(refused).code, "auth.token_revoked"),
+            }
+        }
     }
 }

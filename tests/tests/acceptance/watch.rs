@@ -194,9 +194,9 @@ async fn a_watch_tells_the_roster_and_then_every_change_until_the_session_closes
         (seen.node_id.as_str(), shown(&seen)),
         ("second", (Slot::Offline, Health::Offline, Cause::Detached))
     );
-    let archive = ArchiveSessionRequest { session_id: session.clone() };
+    let archive = ArchiveSessionRequest { session_id: session.clone(), ..Default::default() };
     client.sessions.clone().archive_session(archive).await.unwrap();
-    let close = CloseSessionRequest { session_id: session.clone() };
+    let close = CloseSessionRequest { session_id: session.clone(), ..Default::default() };
     client.sessions.clone().close_session(close).await.unwrap();
     // Nobody is attached any more, so that nothing changes behind the reader.
     let roster = client.roster(&session).await;
@@ -320,7 +320,12 @@ async fn the_roster_of_a_closed_session_is_the_same_after_a_restart() {
     let client = plane.client().await;
     let session = client.session_with_floor("1.1").await;
     client.online(&session, "below").await;
-    client.sessions.clone().close_session(CloseSessionRequest { session_id: session.clone() }).await.unwrap();
+    client
+        .sessions
+        .clone()
+        .close_session(CloseSessionRequest { session_id: session.clone(), ..Default::default() })
+        .await
+        .unwrap();
 
     let plane = plane.kill_and_restart().await;
     let client = plane.client().await;

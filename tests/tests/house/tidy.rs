@@ -56,3 +56,19 @@ fn no_file_has_grown_beyond_one_idea() {
         assert!(lines <= LINES_MAX, "{} has {lines} lines, {LINES_MAX} at most", file.display());
     }
 }
+
+#[test]
+fn only_stores_hold_sql() {
+    let queries = ["query", "query_as", "query_scalar"].map(|name| format!("sqlx::{name}!("));
+    let mut stores = 0;
+    for file in rust_files() {
+        let source = read(&file);
+        if !queries.iter().any(|query| source.contains(query.as_str())) {
+            continue;
+        }
+        let folder = file.parent().map(stem).unwrap_or_default();
+        assert!(stem(&file) == "store" || folder == "store", "{} queries tables", file.display());
+        stores += 1;
+    }
+    assert!(stores >= 8, "{stores} stores are too few to be all");
+}

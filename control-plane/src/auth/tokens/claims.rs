@@ -92,6 +92,29 @@ pub(super) struct Payload {
     pub(super) jti: String,
 }
 
+/// A payload says something that no token of ours does.
+pub(super) struct NoClaims;
+
+impl TryFrom<&Payload> for Claims {
+    type Error = NoClaims;
+
+    fn try_from(payload: &Payload) -> Result<Self, NoClaims> {
+        let (issued_at, expires_at) = (payload.iat, payload.exp);
+        // We write UTC. Converting what is not could overflow.
+        if !issued_at.offset().is_utc() || !expires_at.offset().is_utc() || expires_at <= issued_at {
+            return Err(NoClaims);
+        }
+        Ok(Self {
+            participant: payload.sub.parse().map_err(|_| NoClaims)?,
+            scopes: payload.scope.parse().map_err(|_| NoClaims)?,
+            expires_at,
+            issued_at,
+            token_id: TokenId::parse(&payload.jti).ok_or(NoClaims)?,
+            audience: Audience::parse(&payload.aud).ok_or(NoClaims)?,
+        })
+    }
+}
+
 impl From<&Claims> for Payload {
     fn from(claims: &Claims) -> Self {
         Self {

@@ -33,6 +33,20 @@ pub struct Minted {
     pub token: AccessToken,
     /// For the audit row.
     pub claims: Claims,
+    /// For making it again.
+    pub record: Record,
+}
+
+/// From this, and the ring, a token can be made again: Ed25519 gives the same signature for the same key and text. It
+/// holds no secret, and without the ring it is worth nothing, so it can be stored where a token must not.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Record {
+    /// The key that signed it.
+    #[prost(string, tag = "1")]
+    kid: String,
+    /// What it says, as it was signed.
+    #[prost(string, tag = "2")]
+    payload: String,
 }
 
 /// A token that works: whoever has it is its participant. Wiped when dropped, and not shown by `Debug`.
@@ -50,6 +64,9 @@ pub enum MintError {
         "a token cannot be dated so; check the clock, and ask for a lifetime that ends before the year 10000"
     )]
     Time,
+    /// What is to be made again cannot be read.
+    #[error("the record of a token cannot be read by this release")]
+    Record,
     /// The key does not sign.
     #[error("the signing key does not sign; add a key to the key ring and promote it")]
     Signing,
@@ -91,7 +108,21 @@ pub fn mint(ring: &KeyRing, grant: &Grant, now: OffsetDateTime) -> Result<Minted
         audience: Audience::Rollcall,
     };
     let payload = serde_json::to_string(&Payload::from(&claims)).map_err(|_| MintError::Time)?;
-    Ok(Minted { token: sign(ring.signing(), &payload)?, claims })
+    let token = sign(ring.signing(), &payload)?;
+    Ok(Minted { token, claims, record: Record { kid: ring.signing().kid().to_string(), payload } })
+}
+
+/// Makes a token again. If its key is no longer in the ring it is signed with the one that signs now: what was handed out
+/// is refused by then, and this is what it would be.
+///
+/// # Errors
+///
+/// The record is none of this release's, or the key does not sign.
+pub fn mint_again(ring: &KeyRing, record: Record) -> Result<Minted, MintError> {
+    let payload: Payload = serde_json::from_str(&record.payload).map_err(|_| MintError::Record)?;
+    let claims = Claims::try_from(&payload).map_err(|_| MintError::Record)?;
+    let key = record.kid.parse().ok().and_then(|kid| ring.key(kid)).unwrap_or_else(|| ring.signing());
+    Ok(Minted { token: sign(key, &record.payload)?, claims, record })
 }
 
 /// Signs a payload and names the key.

@@ -114,9 +114,10 @@ impl TokenService for Service {
         &self,
         request: Request<v1::RevokeTokenRequest>,
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
-        self.called("revoke_token", request);
+        let request = self.called("revoke_token", request);
         self.refuse_if_prepared()?;
-        Ok(Response::new(v1::RevokeTokenResponse {}))
+        let token_ids = vec![request.token_id, JOIN_TOKEN_ID.to_owned()];
+        Ok(Response::new(v1::RevokeTokenResponse { token_ids }))
     }
 
     async fn create_join_token(

@@ -6,6 +6,7 @@ use contracts::{
 };
 
 use crate::cli::{
+    change::{self, ChangeArguments},
     confirmation::{self, Confirmation},
     exit::after_help,
     failure::Failure,
@@ -20,14 +21,21 @@ A closed session is closed for ever: its nodes are detached, and it cannot be op
 new nodes out, archive it instead. Closing it again changes nothing.
 
 Examples:
-  rollcall session close 0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61
-  rollcall session close 0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61 --yes --json"))]
+  rollcall session close 0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61 --dry-run
+  rollcall session close 0198c5a2-6f1e-7c3a-9b54-2f8e1d0c7a61 --reason done --yes --json"))]
 pub(crate) struct Close {
     /// The session
     #[arg(value_name = "ID")]
     session: SessionId,
 
-    /// Do not ask; required when stdin is no terminal
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", value_parser = change::reason)]
+    reason: Option<String>,
+
+    #[command(flatten)]
+    change: ChangeArguments,
+
+    /// Do not ask; required when stdin is no terminal, except for a dry run
     #[arg(long)]
     yes: bool,
 
@@ -38,8 +46,16 @@ pub(crate) struct Close {
 
 impl Close {
     pub(crate) async fn run(self, servers: &mut Servers, output: &mut Output) -> Result<(), Failure> {
-        confirm(Confirmation::of_process(self.yes), self.session, servers, output).await?;
-        let request = CloseSessionRequest { session_id: self.session.to_string() };
+        let Self { session, reason, change, yes, json } = self;
+        let dry_run = change.dry_run;
+        confirm(Confirmation::of_process(yes || dry_run), session, servers, output).await?;
+        let request_id = change.request_id();
+        let request = CloseSessionRequest {
+            session_id: session.to_string(),
+            reason: reason.unwrap_or_default(),
+            validate_only: dry_run,
+            request_id: request_id.clone(),
+        };
         let answer = servers
             .call(&request, async |channel, request| {
                 SessionServiceClient::new(channel).close_session(request).await
@@ -47,11 +63,17 @@ impl Close {
             .await?;
         let session = answer.session.ok_or_else(|| Failure::missing("session"))?;
         let detached_nodes = answer.detached_nodes;
-        if self.json {
-            return output.json(&json::Closed { session: session.into(), detached_nodes });
+        if json {
+            let session = session.into();
+            return output.json(&json::Closed { session, detached_nodes, dry_run, request_id });
         }
         let detached = text::nodes(detached_nodes);
-        output.note(&format!("closed {} for ever; {detached} detached", text::title(&session)));
+        let title = text::title(&session);
+        output.note(&if dry_run {
+            format!("dry run: {title} would be closed for ever, and {detached} detached")
+        } else {
+            format!("closed {title} for ever; {detached} detached")
+        });
         Ok(())
     }
 }

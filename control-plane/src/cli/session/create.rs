@@ -7,12 +7,13 @@ use contracts::{
 use uuid::Uuid;
 
 use crate::cli::{
+    change::{self, ChangeArguments},
     exit::after_help,
     failure::Failure,
     invocation,
     output::Output,
     servers::Servers,
-    session::{arguments, json},
+    session::{arguments, json, text},
 };
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +38,13 @@ pub(crate) struct Create {
     #[arg(long, value_name = "UUIDv7", value_parser = arguments::new_session_id)]
     id: Option<SessionId>,
 
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", value_parser = change::reason)]
+    reason: Option<String>,
+
+    #[command(flatten)]
+    change: ChangeArguments,
+
     /// Print the session as JSON
     #[arg(long)]
     json: bool,
@@ -47,10 +55,14 @@ impl Create {
         // The id is made here when none was given: then a try at the next address, after an answer that was lost,
         // finds the session instead of making another.
         let id = self.id.unwrap_or_else(|| SessionId(Uuid::now_v7()));
+        let dry_run = self.change.dry_run;
         let request = CreateSessionRequest {
             session_id: id.to_string(),
             name: self.name,
             min_client_version: self.floor.map(|floor| floor.to_string()).unwrap_or_default(),
+            reason: self.reason.unwrap_or_default(),
+            validate_only: dry_run,
+            request_id: self.change.request_id(),
         };
         let answer = servers
             .call(&request, async |channel, request| {
@@ -60,6 +72,10 @@ impl Create {
         let session = answer.session.ok_or_else(|| Failure::missing("session"))?;
         if self.json {
             return output.json(&json::Session::from(session));
+        }
+        if dry_run {
+            output.note(&format!("dry run: {} would be made", text::title(&session)));
+            return Ok(());
         }
         output.line(&session.session_id)?;
         output.note("next, attach a daemon:");

@@ -31,6 +31,10 @@ pub(crate) struct Closed {
     pub(crate) session: Session,
     /// Nodes that this call detached; a repeat detaches none.
     pub(crate) detached_nodes: i64,
+    /// Whether nothing was changed, and this is what would be.
+    pub(crate) dry_run: bool,
+    /// As the audit names it.
+    pub(crate) request_id: String,
 }
 
 /// The answer of raise-floor.

@@ -11,6 +11,7 @@ use contracts::{
 };
 
 use crate::cli::{
+    change::{self, ChangeArguments},
     exit::after_help,
     failure::Failure,
     output::Output,
@@ -41,9 +42,13 @@ pub(crate) struct RaiseFloor {
     #[arg(value_name = "MAJOR.MINOR", value_parser = arguments::floor)]
     version: EventEnvelopeVersion,
 
-    /// Change nothing; list the nodes that would become read-only
-    #[arg(long)]
-    dry_run: bool,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", value_parser = change::reason)]
+    reason: Option<String>,
+
+    /// With --dry-run, the nodes that would become read-only are listed
+    #[command(flatten)]
+    change: ChangeArguments,
 
     /// Print the session and the affected nodes as JSON
     #[arg(long)]
@@ -59,15 +64,16 @@ struct Raised {
 
 impl RaiseFloor {
     pub(crate) async fn run(self, servers: &mut Servers, output: &mut Output) -> Result<(), Failure> {
-        let raised = if self.dry_run {
+        let request_id = self.change.request_id();
+        let raised = if self.change.dry_run {
             self.all_affected(servers, output).await?
         } else {
-            self.raise(servers).await?
+            self.raise(servers, request_id).await?
         };
         if self.json {
             return output.json(&json::RaisedFloor {
                 session: raised.session.into(),
-                dry_run: self.dry_run,
+                dry_run: self.change.dry_run,
                 affected_nodes_count: raised.affected_nodes_count,
                 affected_nodes: raised.affected_nodes.into_iter().map(Into::into).collect(),
             });
@@ -75,8 +81,8 @@ impl RaiseFloor {
         self.tell(&raised, output)
     }
 
-    async fn raise(&self, servers: &mut Servers) -> Result<Raised, Failure> {
-        let answer = self.call(servers, String::new()).await?;
+    async fn raise(&self, servers: &mut Servers, request_id: String) -> Result<Raised, Failure> {
+        let answer = self.call(servers, String::new(), request_id).await?;
         Ok(Raised {
             session: answer.session.ok_or_else(|| Failure::missing("session"))?,
             affected_nodes_count: answer.affected_nodes_count,
@@ -88,7 +94,7 @@ impl RaiseFloor {
     async fn all_affected(&self, servers: &mut Servers, output: &mut Output) -> Result<Raised, Failure> {
         let mut progress = Progress::of("affected nodes");
         let mut cursor = PageCursor::default();
-        let first = self.call(servers, cursor.token()).await?;
+        let first = self.call(servers, cursor.token(), String::new()).await?;
         let mut raised = Raised {
             session: first.session.ok_or_else(|| Failure::missing("session"))?,
             affected_nodes_count: first.affected_nodes_count,
@@ -98,7 +104,7 @@ impl RaiseFloor {
         while cursor.advance(next)? {
             let total = Some(raised.affected_nodes_count);
             progress.tell(raised.affected_nodes.len(), total, Instant::now(), output);
-            let page = self.call(servers, cursor.token()).await?;
+            let page = self.call(servers, cursor.token(), String::new()).await?;
             raised.affected_nodes.extend(page.affected_nodes);
             next = page.next_page_token;
         }
@@ -109,13 +115,16 @@ impl RaiseFloor {
         &self,
         servers: &mut Servers,
         page_token: String,
+        request_id: String,
     ) -> Result<RaiseVersionFloorResponse, Failure> {
         let request = RaiseVersionFloorRequest {
             session_id: self.session.to_string(),
             min_client_version: self.version.to_string(),
-            validate_only: self.dry_run,
+            validate_only: self.change.dry_run,
             page_size: AFFECTED_NODES_PER_PAGE,
             page_token,
+            reason: self.reason.clone().unwrap_or_default(),
+            request_id,
         };
         servers
             .call(&request, async |channel, request| {
@@ -127,7 +136,7 @@ impl RaiseFloor {
     fn tell(&self, raised: &Raised, output: &mut Output) -> Result<(), Failure> {
         let count = raised.affected_nodes_count;
         let (title, nodes, version) = (text::title(&raised.session), text::nodes(count), &self.version);
-        if self.dry_run {
+        if self.change.dry_run {
             output.note(&format!("dry run: floor {version} would make {nodes} of {title} read-only"));
         } else {
             output.note(&format!("the floor of {title} is {version}; {nodes} became read-only"));
@@ -141,7 +150,7 @@ impl RaiseFloor {
         }
         output.table(&table)?;
         let named = i64::try_from(raised.affected_nodes.len()).unwrap_or(i64::MAX);
-        if !self.dry_run && named < count {
+        if !self.change.dry_run && named < count {
             output.note(&format!("and {} more", count - named));
             output.hint(&format!("see them all with `rollcall node list --session {}`", self.session));
         }

@@ -18,6 +18,7 @@ use crate::cli::{
     tests::{Captured, rollcall},
 };
 
+const REQUEST: &str = "5f0c3a52-93d5-4a26-8f58-0f6a3f2f6f10";
 const HOUR: i64 = 3_600;
 
 async fn server() -> FakeServer {
@@ -43,7 +44,8 @@ fn scopes(scopes: &[TokenScope]) -> Vec<i32> {
 async fn an_issued_token_goes_to_stdout_alone() {
     let server = server().await;
     let issue = ["token", "issue", "--scope", "node,session:read", "--scope", "session:write"];
-    let how = ["--participant", PARTICIPANT, "--lifetime", "24h", "--reason", "dashboard"];
+    let how =
+        ["--participant", PARTICIPANT, "--lifetime", "24h", "--reason", "dashboard", "--request-id", REQUEST];
     let captured = on(&server, &[&issue[..], &how].concat()).await;
     assert_eq!(captured.data(), "issued\n");
     assert_eq!(
@@ -53,7 +55,8 @@ async fn an_issued_token_goes_to_stdout_alone() {
              allows node, session:read, session:write until 2023-11-14T22:13:20Z; shown once\n"
         )
     );
-    let captured = on(&server, &["token", "issue", "--scope", "admin", "--json"]).await;
+    let captured =
+        on(&server, &["token", "issue", "--scope", "admin", "--json", "--request-id", REQUEST]).await;
     assert_eq!(
         captured.json(),
         json!({
@@ -62,9 +65,14 @@ async fn an_issued_token_goes_to_stdout_alone() {
             "participant_id": PARTICIPANT,
             "scopes": ["admin"],
             "expires_at": "2023-11-14T22:13:20Z",
+            "dry_run": false,
+            "request_id": REQUEST,
         })
     );
     assert_eq!(captured.notes(), "");
+    let dry = on(&server, &["token", "issue", "--scope", "node", "--dry-run", "--request-id", REQUEST]).await;
+    assert_eq!(dry.data(), "");
+    assert_eq!(dry.notes(), "dry run: a token would be made that allows node until 2023-11-14T22:13:20Z\n");
     assert_eq!(
         server.requests::<IssueTokenRequest>(),
         [
@@ -73,8 +81,20 @@ async fn an_issued_token_goes_to_stdout_alone() {
                 scopes: scopes(&[TokenScope::Node, TokenScope::SessionRead, TokenScope::SessionWrite]),
                 lifetime: hours(24),
                 reason: "dashboard".into(),
+                validate_only: false,
+                request_id: REQUEST.into(),
             },
-            IssueTokenRequest { scopes: scopes(&[TokenScope::Admin]), ..IssueTokenRequest::default() },
+            IssueTokenRequest {
+                scopes: scopes(&[TokenScope::Admin]),
+                request_id: REQUEST.into(),
+                ..IssueTokenRequest::default()
+            },
+            IssueTokenRequest {
+                scopes: scopes(&[TokenScope::Node]),
+                validate_only: true,
+                request_id: REQUEST.into(),
+                ..IssueTokenRequest::default()
+            },
         ]
     );
 }
@@ -91,21 +111,35 @@ async fn a_token_is_renewed_and_revoked() {
         [RenewTokenRequest { lifetime: hours(12) }, RenewTokenRequest { lifetime: None }]
     );
 
-    let captured = on(&server, &["token", "revoke", TOKEN_ID, "--yes", "--reason", "leaked"]).await;
+    let revoke = ["token", "revoke", TOKEN_ID, "--request-id", REQUEST];
+    let captured = on(&server, &[&revoke[..], &["--yes", "--reason", "leaked"]].concat()).await;
     assert_eq!(
         (captured.data(), captured.notes()),
-        (String::new(), format!("token {TOKEN_ID} is revoked\n"))
+        (String::new(), format!("token {TOKEN_ID} is revoked, with 1 more of its family\n"))
     );
-    let captured = on(&server, &["token", "revoke", TOKEN_ID, "--yes", "--json"]).await;
-    assert_eq!(captured.json(), json!({"token_id": TOKEN_ID}));
-    let revocation = |reason: &str| RevokeTokenRequest { token_id: TOKEN_ID.into(), reason: reason.into() };
-    assert_eq!(server.requests::<RevokeTokenRequest>(), [revocation("leaked"), revocation("")]);
+    assert_eq!(
+        on(&server, &[&revoke[..], &["--dry-run", "--json"]].concat()).await.json(),
+        json!({
+            "token_id": TOKEN_ID,
+            "token_ids": [TOKEN_ID, JOIN_TOKEN_ID],
+            "dry_run": true,
+            "request_id": REQUEST,
+        })
+    );
+    let revocation = |reason: &str, validate_only| RevokeTokenRequest {
+        token_id: TOKEN_ID.into(),
+        reason: reason.into(),
+        validate_only,
+        request_id: REQUEST.into(),
+    };
+    assert_eq!(server.requests::<RevokeTokenRequest>(), [revocation("leaked", false), revocation("", true)]);
 }
 
 #[tokio::test]
 async fn a_join_token_is_created() {
     let server = server().await;
     let create = ["token", "join", "create", "--participant", PARTICIPANT, "--scope", "node"];
+    let create = [&create[..], &["--request-id", REQUEST]].concat();
     let how = ["--uses", "50", "--lifetime", "2h", "--token-lifetime", "30d", "--reason", "rack-7"];
     let captured = on(&server, &[&create[..], &how].concat()).await;
     assert_eq!(captured.data(), "join-1\n");
@@ -125,9 +159,16 @@ async fn a_join_token_is_created() {
             "join_token": "join-1",
             "join_token_id": JOIN_TOKEN_ID,
             "expires_at": "2023-11-14T22:13:20Z",
+            "dry_run": false,
+            "request_id": REQUEST,
         })
     );
+    let dry = on(&server, &[&create[..], &["--dry-run"]].concat()).await;
+    assert_eq!(dry.data(), "");
+    let expected = "dry run: a join token would be made, good for 1 exchange until 2023-11-14T22:13:20Z\n";
+    assert_eq!(dry.notes(), expected);
     let plain = CreateJoinTokenRequest {
+        request_id: REQUEST.into(),
         participant_id: PARTICIPANT.into(),
         scopes: scopes(&[TokenScope::Node]),
         uses: 1,
@@ -143,7 +184,8 @@ async fn a_join_token_is_created() {
                 reason: "rack-7".into(),
                 ..plain.clone()
             },
-            plain,
+            plain.clone(),
+            CreateJoinTokenRequest { validate_only: true, ..plain },
         ]
     );
 }
@@ -151,13 +193,13 @@ async fn a_join_token_is_created() {
 #[tokio::test]
 async fn an_exchange_shows_no_token_whatever_is_set() {
     let server = server().await;
-    let exchange = ["token", "join", "exchange", "--join-token", "join-1"];
+    let exchange = ["token", "join", "exchange", "--join-token", "join-1", "--request-id", REQUEST];
     let captured = on(&server, &[&exchange[..], &["--token", "a torn one"]].concat()).await;
     assert_eq!(captured.data(), "exchanged\n");
     let captured = on(&server, &[&exchange[..], &["--token-file", "/nowhere", "--json"]].concat()).await;
     assert_eq!(captured.json()["token"], "exchanged");
     assert_eq!(server.tokens(), [""; 0]);
-    let request = ExchangeJoinTokenRequest { join_token: "join-1".into() };
+    let request = ExchangeJoinTokenRequest { join_token: "join-1".into(), request_id: REQUEST.into() };
     assert_eq!(server.requests::<ExchangeJoinTokenRequest>(), [request.clone(), request]);
 }
 

@@ -1,10 +1,14 @@
 //! What each verb prints when all is well.
 
+use contracts::wire::v1::{ArchiveSessionRequest, CloseSessionRequest, CreateSessionRequest};
+
 use crate::cli::{
     fake_server::{FakeServer, Prepared, SESSION, node, session},
     invocation,
     tests::rollcall,
 };
+
+const REQUEST: &str = "5f0c3a52-93d5-4a26-8f58-0f6a3f2f6f10";
 
 async fn server() -> FakeServer {
     FakeServer::start(Prepared {
@@ -59,6 +63,31 @@ async fn archive_and_close_say_what_they_did_on_stderr() {
     let (captured, _) = rollcall(&["session", "close", SESSION, "--yes", "--json", &server.addr()]).await;
     let closed = captured.json();
     assert_eq!((&closed["session"]["state"], &closed["detached_nodes"]), (&"closed".into(), &3.into()));
+    assert_eq!(closed["dry_run"], false);
+    assert!(closed["request_id"].is_string());
+    assert!(!server.requests::<CloseSessionRequest>().iter().any(|request| request.validate_only));
+
+    let dry = ["--dry-run", "--reason", "done", "--request-id", REQUEST, &server.addr()];
+    let (captured, _) = rollcall(&[&["session", "archive", SESSION][..], &dry].concat()).await;
+    assert_eq!(captured.notes(), format!("dry run: {SESSION} (demo) would be archived; 3 nodes attached\n"));
+    let (captured, _) = rollcall(&[&["session", "close", SESSION][..], &dry].concat()).await;
+    let expected = format!("dry run: {SESSION} (demo) would be closed for ever, and 3 nodes detached\n");
+    assert_eq!(captured.notes(), expected);
+    let (captured, _) = rollcall(&[&["session", "create", "--name", "demo"][..], &dry].concat()).await;
+    assert_eq!(captured.data(), "");
+    assert!(captured.notes().starts_with("dry run: "), "{}", captured.notes());
+    let asked = server.requests::<CloseSessionRequest>().pop().unwrap();
+    let expected = CloseSessionRequest {
+        session_id: SESSION.into(),
+        reason: "done".into(),
+        validate_only: true,
+        request_id: REQUEST.into(),
+    };
+    assert_eq!(asked, expected);
+    let asked = server.requests::<CreateSessionRequest>().pop().unwrap();
+    assert!(asked.validate_only && asked.request_id == REQUEST && asked.reason == "done");
+    let asked = server.requests::<ArchiveSessionRequest>().pop().unwrap();
+    assert!(asked.validate_only && asked.request_id == REQUEST && asked.reason == "done");
 }
 
 #[tokio::test]

@@ -6,11 +6,18 @@ use contracts::{
 };
 
 use super::{
+    json,
     lifetime::lifetime,
     scope::{self, Scope},
-    show,
+    show, until,
 };
-use crate::cli::{change, exit::after_help, failure::Failure, output::Output, servers::Servers};
+use crate::cli::{
+    change::{self, ChangeArguments},
+    exit::after_help,
+    failure::Failure,
+    output::Output,
+    servers::Servers,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help!("\
@@ -39,6 +46,9 @@ pub(crate) struct Issue {
     #[arg(long, value_name = "TEXT", value_parser = change::reason)]
     reason: Option<String>,
 
+    #[command(flatten)]
+    change: ChangeArguments,
+
     /// Print the token, its id, participant, scopes and end as JSON
     #[arg(long)]
     json: bool,
@@ -46,17 +56,31 @@ pub(crate) struct Issue {
 
 impl Issue {
     pub(crate) async fn run(self, servers: &mut Servers, output: &mut Output) -> Result<(), Failure> {
+        let (dry_run, request_id) = (self.change.dry_run, self.change.request_id());
         let request = IssueTokenRequest {
             participant_id: self.participant.map(|participant| participant.to_string()).unwrap_or_default(),
             scopes: scope::to_wire(&self.scopes),
             lifetime: self.lifetime,
             reason: self.reason.unwrap_or_default(),
+            validate_only: dry_run,
+            request_id: request_id.clone(),
         };
         let answer = servers
             .call(&request, async |channel, request| {
                 TokenServiceClient::new(channel).issue_token(request).await
             })
             .await?;
-        show(answer.token, self.json, output)
+        if self.json {
+            let token = answer.token.ok_or_else(|| Failure::missing("token"))?.into();
+            return output.json(&json::Issued { token, dry_run, request_id });
+        }
+        if dry_run {
+            let token = answer.token.ok_or_else(|| Failure::missing("token"))?;
+            let scopes: Vec<_> = token.scopes.iter().map(|scope| scope::word(*scope)).collect();
+            let (scopes, until) = (scopes.join(", "), until(token.expires_at.as_ref()));
+            output.note(&format!("dry run: a token would be made that allows {scopes} until {until}"));
+            return Ok(());
+        }
+        show(answer.token, false, output)
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::{exit::after_help, failure::Failure, output::Output, servers::Se
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help!("\
 The new token is for the same participant and allows the same. The old one stays valid until it expires; \
-revoke it to end it now.
+to revoke either revokes both.
 
 A file is replaced in one step, for the old token is read from it:
   (umask 077; rollcall token renew --token-file token > token.new) && mv token.new token

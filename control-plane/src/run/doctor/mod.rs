@@ -16,7 +16,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use self::finding::{Finding, Report, Verdict};
 use super::{
-    flags::{BoundsFlags, CadenceFlags, LeadershipFlags},
+    flags::{BoundsFlags, CadenceFlags, LeadershipFlags, RetentionFlags},
     migrate,
     reach::ReachFlags,
 };
@@ -51,11 +51,13 @@ pub struct Doctor {
     bounds: BoundsFlags,
     #[command(flatten)]
     leadership: LeadershipFlags,
+    #[command(flatten)]
+    retention: RetentionFlags,
 }
 
 impl Doctor {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut findings = vec![settings::cadence(&self.cadence)];
+        let mut findings = vec![settings::cadence(&self.cadence), settings::retention(&self.retention)];
         findings.extend(settings::reach(&self.reach).await);
         findings.push(settings::keys(self.token_keys));
         findings.extend(match self.database_url.as_deref().map(migrate::database) {

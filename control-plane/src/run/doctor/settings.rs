@@ -10,12 +10,14 @@ use crate::{
         now,
         tokens::{KeyRingFile, KeyState},
     },
+    days::in_days,
     failure::chain,
     run::{
-        flags::CadenceFlags,
+        flags::{CadenceFlags, RetentionFlags},
         reach::{ReachError, ReachFlags, doubt},
     },
     server::tls::Transport,
+    settings::{Keep, Retention},
 };
 
 /// Renewals are late when a certificate gets this old.
@@ -34,6 +36,16 @@ pub(super) fn cadence(flags: &CadenceFlags) -> Finding {
         ),
         Err(error) => Finding::failed("cadence", error.to_string(), "Change the flags or their variables"),
     }
+}
+
+/// What is kept for how long; the command line has refused what is no such length.
+pub(super) fn retention(flags: &RetentionFlags) -> Finding {
+    let Retention { interval: _, offline_nodes, spans, audit } = flags.retention();
+    let [nodes, spans, audit] = [offline_nodes, spans, audit].map(|keep| match keep {
+        Keep::Forever => "for ever".to_owned(),
+        Keep::For(duration) => format!("for {}", in_days(duration)),
+    });
+    Finding::ok("retention", format!("offline nodes are kept {nodes}, spans {spans}, the audit {audit}"))
 }
 
 pub(super) fn keys(path: Option<PathBuf>) -> Finding {

@@ -23,11 +23,12 @@ insert into attachment_spans (attachment_id, session_id, node_key, participant_i
 insert into runtime_node_presence (node_key, generation, last_heartbeat_at, health_state, health_cause)
     values (1, 1, now(), 'online', 'self_reported');
 insert into service_windows (epoch, opened_at, counts_from, proven_until) values (1, now(), now(), now());
+insert into past_service (day, counts_from, counts_until) values (current_date, now(), now());
 insert into issued_tokens (token_id, participant_id, expires_at)
     values ('00000000-0000-0000-0000-0000000000b1', '00000000-0000-0000-0000-00000000000a', now());
 insert into revoked_tokens (token_id, expires_at) values ('00000000-0000-0000-0000-0000000000b1', now());
 insert into join_tokens (id, secret_hash, participant_id, scopes, uses_left, token_lifetime, expires_at)
-    values ('j', decode(repeat('00', 32), 'hex'), '00000000-0000-0000-0000-00000000000a', 'node', 1, '1 h', now());
+    values ('00000000-0000-0000-0000-0000000000d1', decode(repeat('00', 32), 'hex'), '00000000-0000-0000-0000-00000000000a', 'node', 1, '1 h', now());
 insert into audit_entries (epoch, actor_id, action, target)
     values (1, '00000000-0000-0000-0000-00000000000a', 'node.forget', 'n');
 insert into request_answers (participant_id, request_id, method, request_digest, answer) values
@@ -159,14 +160,9 @@ const BAD: &[(&str, &[&str])] = &[
            from attachment_spans"],
     ),
     (
-        // The cause's own rule implies this one and is checked before it.
-        "runtime_node_presence_health_state_known",
-        &["alter table runtime_node_presence drop constraint runtime_node_presence_health_has_its_cause;
-           update runtime_node_presence set health_state = 'asleep'"],
-    ),
-    (
         "runtime_node_presence_health_has_its_cause",
         &[
+            "update runtime_node_presence set health_state = 'asleep'",
             "update runtime_node_presence set health_cause = 'silence'",
             "update runtime_node_presence set health_state = 'degraded', health_cause = 'detached'",
             "update runtime_node_presence set health_state = 'offline'",
@@ -179,6 +175,15 @@ const BAD: &[(&str, &[&str])] = &[
     ),
     ("leadership_pkey", &["insert into leadership default values"]),
     ("leadership_epoch_not_negative", &["update leadership set epoch = -1"]),
+    ("leadership_state_known", &["update leadership set state = 'resting'", "update leadership set state = ''"]),
+    (
+        "leadership_lease_positive",
+        &["update leadership set lease = interval '0'", "update leadership set lease = interval '-1 s'"],
+    ),
+    (
+        "past_service_until_after_from",
+        &["update past_service set counts_until = counts_from - interval '1 microsecond'"],
+    ),
     (
         "service_windows_counts_from_opening",
         &["update service_windows set counts_from = opened_at - interval '1 microsecond'"],

@@ -1,6 +1,7 @@
 //! The schema as it is meant to be.
 
 pub(super) const SCHEMA: &str = r#"
+(functions) refuse_former_leaders
 attachment_spans table
 attachment_spans column id bigint not null generated always as identity
 attachment_spans column attachment_id uuid not null
@@ -19,9 +20,11 @@ attachment_spans constraint attachment_spans_end_has_a_cause CHECK ((ended_at IS
 attachment_spans constraint attachment_spans_ends_after_start CHECK (ended_at >= started_at)
 attachment_spans constraint attachment_spans_pkey PRIMARY KEY (id)
 attachment_spans CREATE INDEX attachment_spans_attachment_idx ON public.attachment_spans USING btree (attachment_id)
+attachment_spans CREATE INDEX attachment_spans_ended_idx ON public.attachment_spans USING btree (ended_at) WHERE (ended_at IS NOT NULL)
 attachment_spans CREATE INDEX attachment_spans_instance_idx ON public.attachment_spans USING btree (node_key, instance_id)
 attachment_spans CREATE INDEX attachment_spans_session_idx ON public.attachment_spans USING btree (session_id, started_at)
 attachment_spans CREATE UNIQUE INDEX attachment_spans_node_generation_key ON public.attachment_spans USING btree (node_key, generation)
+attachment_spans CREATE TRIGGER attachment_spans_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON attachment_spans FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 audit_entries table
 audit_entries column id bigint not null generated always as identity
 audit_entries column at timestamp with time zone not null default now()
@@ -35,16 +38,20 @@ audit_entries column request_id uuid
 audit_entries constraint audit_entries_pkey PRIMARY KEY (id)
 audit_entries CREATE INDEX audit_entries_session_idx ON public.audit_entries USING btree (session_id, id)
 audit_entries CREATE INDEX audit_entries_target_idx ON public.audit_entries USING btree (target, id)
+audit_entries CREATE TRIGGER audit_entries_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 issued_tokens table
 issued_tokens column token_id uuid not null
 issued_tokens column participant_id uuid not null
 issued_tokens column expires_at timestamp with time zone not null
 issued_tokens column issued_at timestamp with time zone not null default now()
+issued_tokens column family_id uuid
 issued_tokens constraint issued_tokens_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
 issued_tokens constraint issued_tokens_pkey PRIMARY KEY (token_id)
 issued_tokens CREATE INDEX issued_tokens_expires_idx ON public.issued_tokens USING btree (expires_at)
+issued_tokens CREATE INDEX issued_tokens_family_idx ON public.issued_tokens USING btree (family_id) WHERE (family_id IS NOT NULL)
+issued_tokens CREATE TRIGGER issued_tokens_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON issued_tokens FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 join_tokens table
-join_tokens column id text not null
+join_tokens column id uuid not null
 join_tokens column secret_hash bytea not null
 join_tokens column participant_id uuid not null
 join_tokens column scopes text not null
@@ -56,29 +63,59 @@ join_tokens constraint join_tokens_participant_fkey FOREIGN KEY (participant_id)
 join_tokens constraint join_tokens_pkey PRIMARY KEY (id)
 join_tokens constraint join_tokens_secret_hash_length CHECK (octet_length(secret_hash) = 32)
 join_tokens constraint join_tokens_uses_left_not_negative CHECK (uses_left >= 0)
+join_tokens CREATE INDEX join_tokens_expires_idx ON public.join_tokens USING btree (expires_at)
+join_tokens CREATE TRIGGER join_tokens_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON join_tokens FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 leadership table
 leadership column only_row boolean not null default true
 leadership column epoch bigint not null default 0
 leadership column holder_address text
 leadership column since timestamp with time zone
+leadership column token uuid not null default gen_random_uuid()
+leadership column state text not null default 'released'::text
+leadership column holder_pid integer
+leadership column holder_backend_start timestamp with time zone
+leadership column lease interval
+leadership column renewals bigint not null default 0
+leadership column renewed_at timestamp with time zone
+leadership column system_identifier bigint
+leadership column timeline integer
+leadership column lock_namespace bigint
 leadership constraint leadership_epoch_not_negative CHECK (epoch >= 0)
+leadership constraint leadership_lease_positive CHECK (lease > '00:00:00'::interval)
 leadership constraint leadership_one_row CHECK (only_row)
 leadership constraint leadership_pkey PRIMARY KEY (only_row)
+leadership constraint leadership_state_known CHECK (state = ANY (ARRAY['won'::text, 'recovering'::text, 'active'::text, 'released'::text]))
+leadership_abdications table
+leadership_abdications column duty text not null
+leadership_abdications column epoch bigint not null
+leadership_abdications column at timestamp with time zone not null default now()
+leadership_abdications constraint leadership_abdications_pkey PRIMARY KEY (duty)
+leadership_abdications CREATE TRIGGER leadership_abdications_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON leadership_abdications FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 maintenance table
 maintenance column only_row boolean not null default true
 maintenance column since timestamp with time zone
 maintenance column reason text
 maintenance constraint maintenance_one_row CHECK (only_row)
 maintenance constraint maintenance_pkey PRIMARY KEY (only_row)
+maintenance CREATE TRIGGER maintenance_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON maintenance FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 participants table
 participants column id uuid not null
 participants column created_at timestamp with time zone not null default now()
 participants constraint participants_pkey PRIMARY KEY (id)
+participants CREATE TRIGGER participants_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON participants FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+past_service table
+past_service column day date not null
+past_service column counts_from timestamp with time zone not null
+past_service column counts_until timestamp with time zone not null
+past_service constraint past_service_pkey PRIMARY KEY (day)
+past_service constraint past_service_until_after_from CHECK (counts_until >= counts_from)
+past_service CREATE TRIGGER past_service_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON past_service FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 presence_brake table
 presence_brake column only_row boolean not null default true
 presence_brake column held_since timestamp with time zone
 presence_brake constraint presence_brake_one_row CHECK (only_row)
 presence_brake constraint presence_brake_pkey PRIMARY KEY (only_row)
+presence_brake CREATE TRIGGER presence_brake_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON presence_brake FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 request_answers table
 request_answers column participant_id uuid not null
 request_answers column request_id uuid not null
@@ -88,6 +125,7 @@ request_answers column answer bytea not null
 request_answers column answered_at timestamp with time zone not null default now()
 request_answers constraint request_answers_pkey PRIMARY KEY (participant_id, request_id)
 request_answers CREATE INDEX request_answers_answered_idx ON public.request_answers USING btree (answered_at)
+request_answers CREATE TRIGGER request_answers_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON request_answers FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 revoked_tokens table
 revoked_tokens column id bigint not null generated always as identity
 revoked_tokens column token_id uuid not null
@@ -95,6 +133,8 @@ revoked_tokens column expires_at timestamp with time zone not null
 revoked_tokens column revoked_at timestamp with time zone not null default now()
 revoked_tokens constraint revoked_tokens_pkey PRIMARY KEY (id)
 revoked_tokens constraint revoked_tokens_token_id_key UNIQUE (token_id)
+revoked_tokens CREATE INDEX revoked_tokens_expires_idx ON public.revoked_tokens USING btree (expires_at)
+revoked_tokens CREATE TRIGGER revoked_tokens_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON revoked_tokens FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 runtime_node_attachments table
 runtime_node_attachments column id uuid not null
 runtime_node_attachments column session_id uuid not null
@@ -123,6 +163,7 @@ runtime_node_attachments CREATE INDEX runtime_node_attachments_participant_idx O
 runtime_node_attachments CREATE INDEX runtime_node_attachments_session_idx ON public.runtime_node_attachments USING btree (session_id)
 runtime_node_attachments CREATE UNIQUE INDEX runtime_node_attachments_node_session_key ON public.runtime_node_attachments USING btree (node_key, session_id)
 runtime_node_attachments CREATE UNIQUE INDEX runtime_node_attachments_one_active ON public.runtime_node_attachments USING btree (node_key) WHERE (state = ANY (ARRAY['registering'::text, 'online'::text, 'degraded'::text]))
+runtime_node_attachments CREATE TRIGGER runtime_node_attachments_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON runtime_node_attachments FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 runtime_node_presence table with (fillfactor=50, autovacuum_vacuum_scale_factor=0.05)
 runtime_node_presence column node_key bigint not null
 runtime_node_presence column generation bigint
@@ -130,8 +171,8 @@ runtime_node_presence column last_heartbeat_at timestamp with time zone not null
 runtime_node_presence column health_state text not null
 runtime_node_presence column health_cause text not null
 runtime_node_presence constraint runtime_node_presence_health_has_its_cause CHECK (health_state = 'online'::text AND health_cause = 'self_reported'::text OR health_state = 'degraded'::text AND (health_cause = ANY (ARRAY['self_reported'::text, 'silence'::text])) OR health_state = 'offline'::text AND (health_cause = ANY (ARRAY['silence'::text, 'detached'::text, 'revoked'::text])))
-runtime_node_presence constraint runtime_node_presence_health_state_known CHECK (health_state = ANY (ARRAY['online'::text, 'degraded'::text, 'offline'::text]))
 runtime_node_presence constraint runtime_node_presence_pkey PRIMARY KEY (node_key)
+runtime_node_presence CREATE TRIGGER runtime_node_presence_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON runtime_node_presence FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 runtime_node_slots view
 runtime_node_slots column attachment_id uuid
 runtime_node_slots column session_id uuid
@@ -162,6 +203,7 @@ runtime_nodes constraint runtime_nodes_node_id_key UNIQUE (node_id)
 runtime_nodes constraint runtime_nodes_node_id_length CHECK (char_length(node_id) >= 1 AND char_length(node_id) <= 256)
 runtime_nodes constraint runtime_nodes_participant_fkey FOREIGN KEY (participant_id) REFERENCES participants(id)
 runtime_nodes constraint runtime_nodes_pkey PRIMARY KEY (node_key)
+runtime_nodes CREATE TRIGGER runtime_nodes_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON runtime_nodes FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 service_windows table
 service_windows column id bigint not null generated always as identity
 service_windows column epoch bigint not null
@@ -171,6 +213,7 @@ service_windows column proven_until timestamp with time zone not null
 service_windows constraint service_windows_counts_from_opening CHECK (counts_from >= opened_at)
 service_windows constraint service_windows_pkey PRIMARY KEY (id)
 service_windows constraint service_windows_proven_from_opening CHECK (proven_until >= opened_at)
+service_windows CREATE TRIGGER service_windows_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON service_windows FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 session_memberships table
 session_memberships column session_id uuid not null
 session_memberships column participant_id uuid not null
@@ -184,6 +227,7 @@ session_memberships constraint session_memberships_role_known CHECK (role = ANY 
 session_memberships constraint session_memberships_session_fkey FOREIGN KEY (session_id) REFERENCES sessions(id)
 session_memberships constraint session_memberships_state_known CHECK (state = ANY (ARRAY['pending'::text, 'active'::text, 'suspended'::text, 'revoked'::text]))
 session_memberships CREATE INDEX session_memberships_participant_idx ON public.session_memberships USING btree (participant_id, session_id)
+session_memberships CREATE TRIGGER session_memberships_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON session_memberships FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 sessions table
 sessions column id uuid not null
 sessions column name text not null
@@ -195,4 +239,5 @@ sessions constraint sessions_min_client_version_format CHECK (min_client_version
 sessions constraint sessions_name_length CHECK (char_length(name) >= 1 AND char_length(name) <= 128)
 sessions constraint sessions_pkey PRIMARY KEY (id)
 sessions constraint sessions_state_known CHECK (state = ANY (ARRAY['active'::text, 'archived'::text, 'closed'::text]))
+sessions CREATE TRIGGER sessions_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON sessions FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 "#;

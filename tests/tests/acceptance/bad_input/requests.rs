@@ -338,6 +338,7 @@ pub(super) fn bad_changes_of_sessions(session_id: &str, bad: &mut BadRequests) {
         session_id: Uuid::now_v7().to_string(),
         name: "demo".to_owned(),
         min_client_version: String::new(),
+        ..Default::default()
     };
     let raise = RaiseVersionFloorRequest {
         session_id: session_id.to_owned(),
@@ -349,9 +350,13 @@ pub(super) fn bad_changes_of_sessions(session_id: &str, bad: &mut BadRequests) {
         bad.add(
             "SessionService/ArchiveSession",
             "session_id",
-            &ArchiveSessionRequest { session_id: id.clone() },
+            &ArchiveSessionRequest { session_id: id.clone(), ..Default::default() },
         );
-        bad.add("SessionService/CloseSession", "session_id", &CloseSessionRequest { session_id: id.clone() });
+        bad.add(
+            "SessionService/CloseSession",
+            "session_id",
+            &CloseSessionRequest { session_id: id.clone(), ..Default::default() },
+        );
         bad.add(raising, "session_id", &RaiseVersionFloorRequest { session_id: id.clone(), ..raise.clone() });
         if !id.is_empty() {
             bad.add(creation, "session_id", &CreateSessionRequest { session_id: id, ..create.clone() });
@@ -376,6 +381,22 @@ pub(super) fn bad_changes_of_sessions(session_id: &str, bad: &mut BadRequests) {
     let none = RaiseVersionFloorRequest { min_client_version: String::new(), ..raise.clone() };
     bad.add(raising, "min_client_version", &none);
     bad.add(raising, "page_size", &RaiseVersionFloorRequest { page_size: -1, ..raise.clone() });
+    let archive = ArchiveSessionRequest { session_id: session_id.to_owned(), ..Default::default() };
+    let close = CloseSessionRequest { session_id: session_id.to_owned(), ..Default::default() };
+    let (archiving, closing) = ("SessionService/ArchiveSession", "SessionService/CloseSession");
+    for reason in reasons() {
+        bad.add(creation, "reason", &CreateSessionRequest { reason: reason.clone(), ..create.clone() });
+        bad.add(raising, "reason", &RaiseVersionFloorRequest { reason: reason.clone(), ..raise.clone() });
+        bad.add(archiving, "reason", &ArchiveSessionRequest { reason: reason.clone(), ..archive.clone() });
+        bad.add(closing, "reason", &CloseSessionRequest { reason, ..close.clone() });
+    }
+    for request_id in request_ids() {
+        let id = || request_id.clone();
+        bad.add(creation, "request_id", &CreateSessionRequest { request_id: id(), ..create.clone() });
+        bad.add(raising, "request_id", &RaiseVersionFloorRequest { request_id: id(), ..raise.clone() });
+        bad.add(archiving, "request_id", &ArchiveSessionRequest { request_id: id(), ..archive.clone() });
+        bad.add(closing, "request_id", &CloseSessionRequest { request_id: id(), ..close.clone() });
+    }
     // A token belongs to a dry run.
     let token = RaiseVersionFloorRequest { page_token: "laptop-1".to_owned(), ..raise.clone() };
     bad.add(raising, "page_token", &token);
@@ -503,7 +524,11 @@ pub(super) fn bad_requests_of_the_leader(bad: &mut BadRequests) {
 /// Everything that is wrong with what is asked of tokens and of the audit.
 pub(super) fn bad_requests_of_tokens(bad: &mut BadRequests) {
     let issue = IssueTokenRequest { scopes: vec![1], ..IssueTokenRequest::default() };
-    let revoke = RevokeTokenRequest { token_id: Uuid::now_v7().to_string(), reason: String::new() };
+    let revoke = RevokeTokenRequest {
+        token_id: Uuid::now_v7().to_string(),
+        reason: String::new(),
+        ..Default::default()
+    };
     let join = CreateJoinTokenRequest {
         participant_id: Uuid::now_v7().to_string(),
         scopes: vec![1],
@@ -545,6 +570,16 @@ pub(super) fn bad_requests_of_tokens(bad: &mut BadRequests) {
         bad.add(issuing, "reason", &IssueTokenRequest { reason: reason.clone(), ..issue.clone() });
         bad.add(revoking, "reason", &RevokeTokenRequest { reason: reason.clone(), ..revoke.clone() });
         bad.add(joining, "reason", &CreateJoinTokenRequest { reason, ..join.clone() });
+    }
+    for request_id in request_ids() {
+        bad.add(
+            issuing,
+            "request_id",
+            &IssueTokenRequest { request_id: request_id.clone(), ..issue.clone() },
+        );
+        let request = RevokeTokenRequest { request_id: request_id.clone(), ..revoke.clone() };
+        bad.add(revoking, "request_id", &request);
+        bad.add(joining, "request_id", &CreateJoinTokenRequest { request_id, ..join.clone() });
     }
     for node_id in node_ids().into_iter().filter(|node_id| !node_id.is_empty()) {
         bad.add(listing, "node_id", &ListAuditEntriesRequest { node_id, ..list.clone() });

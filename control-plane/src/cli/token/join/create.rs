@@ -7,7 +7,7 @@ use contracts::{
 
 use crate::cli::{
     age::rfc3339,
-    change,
+    change::{self, ChangeArguments},
     exit::after_help,
     failure::Failure,
     output::Output,
@@ -54,6 +54,9 @@ pub(crate) struct Create {
     #[arg(long, value_name = "TEXT", value_parser = change::reason)]
     reason: Option<String>,
 
+    #[command(flatten)]
+    change: ChangeArguments,
+
     /// Print the join token, its id and its end as JSON
     #[arg(long)]
     json: bool,
@@ -61,6 +64,7 @@ pub(crate) struct Create {
 
 impl Create {
     pub(crate) async fn run(self, servers: &mut Servers, output: &mut Output) -> Result<(), Failure> {
+        let (dry_run, request_id) = (self.change.dry_run, self.change.request_id());
         let request = CreateJoinTokenRequest {
             participant_id: self.participant.to_string(),
             scopes: scope::to_wire(&self.scopes),
@@ -68,6 +72,8 @@ impl Create {
             lifetime: self.lifetime,
             token_lifetime: self.token_lifetime,
             reason: self.reason.unwrap_or_default(),
+            validate_only: dry_run,
+            request_id: request_id.clone(),
         };
         let answer = servers
             .call(&request, async |channel, request| {
@@ -79,15 +85,22 @@ impl Create {
                 join_token: answer.join_token,
                 join_token_id: answer.join_token_id,
                 expires_at: rfc3339(answer.expires_at.as_ref()),
+                dry_run,
+                request_id,
             });
         }
-        output.line(&answer.join_token)?;
         let exchanges = match self.uses {
             1 => "1 exchange".to_owned(),
             uses => format!("{uses} exchanges"),
         };
+        let until = until(answer.expires_at.as_ref());
+        if dry_run {
+            output.note(&format!("dry run: a join token would be made, good for {exchanges} until {until}"));
+            return Ok(());
+        }
+        output.line(&answer.join_token)?;
         output.note(&format!("join token {} of participant {}", answer.join_token_id, self.participant));
-        output.note(&format!("good for {exchanges} until {}; shown once", until(answer.expires_at.as_ref())));
+        output.note(&format!("good for {exchanges} until {until}; shown once"));
         output.note("next, on the new machine, with the join token in ROLLCALL_JOIN_TOKEN:");
         output.note("  rollcall token join exchange > token");
         Ok(())

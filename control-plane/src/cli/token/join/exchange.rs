@@ -7,8 +7,11 @@ use contracts::{
     wire::v1::{ExchangeJoinTokenRequest, token_service_client::TokenServiceClient},
 };
 
+use uuid::Uuid;
+
 use crate::cli::{
-    credential::Token, exit::after_help, failure::Failure, output::Output, servers::Servers, token::show,
+    change, credential::Token, exit::after_help, failure::Failure, output::Output, servers::Servers,
+    token::show,
 };
 
 #[derive(Debug, clap::Args)]
@@ -28,6 +31,11 @@ pub(crate) struct Exchange {
     #[arg(long, value_name = "TOKEN", env = "ROLLCALL_JOIN_TOKEN", hide_env_values = true)]
     join_token: Option<Token>,
 
+    /// Id of the request, for repeating this very command: the same id gets the same token and takes no further use; made
+    /// anew unless given
+    #[arg(long, value_name = "UUID", value_parser = change::request_id)]
+    request_id: Option<Uuid>,
+
     /// Print the token, its id, participant, scopes and end as JSON
     #[arg(long)]
     json: bool,
@@ -41,7 +49,10 @@ impl Exchange {
             Some(token) => token,
             None => from_stdin(output).await?,
         };
-        let request = ExchangeJoinTokenRequest { join_token: join_token.reveal().to_owned() };
+        let request = ExchangeJoinTokenRequest {
+            join_token: join_token.reveal().to_owned(),
+            request_id: self.request_id.unwrap_or_else(Uuid::new_v4).to_string(),
+        };
         let answer = servers
             .call(&request, async |channel, request| {
                 TokenServiceClient::new(channel).exchange_join_token(request).await

@@ -84,6 +84,8 @@ create trigger runtime_node_presence_fence before insert or update or delete or 
     for each statement execute function refuse_former_leaders();
 create trigger service_windows_fence before insert or update or delete or truncate on service_windows
     for each statement execute function refuse_former_leaders();
+create trigger past_service_fence before insert or update or delete or truncate on past_service
+    for each statement execute function refuse_former_leaders();
 create trigger presence_brake_fence before insert or update or delete or truncate on presence_brake
     for each statement execute function refuse_former_leaders();
 create trigger revoked_tokens_fence before insert or update or delete or truncate on revoked_tokens
