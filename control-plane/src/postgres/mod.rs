@@ -89,7 +89,7 @@ pub(crate) fn lock_options(options: PgConnectOptions) -> PgConnectOptions {
 
 /// A connection for what no leader does: the fence lets it pass.
 pub fn by_hand(options: PgConnectOptions) -> PgConnectOptions {
-    named(options, "rollcall by hand").options([(TERM_SETTING, BY_HAND)])
+    named(options, "rollcall-by-hand").options([(TERM_SETTING, BY_HAND)])
 }
 
 fn named(options: PgConnectOptions, name: &str) -> PgConnectOptions {

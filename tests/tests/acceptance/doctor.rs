@@ -195,7 +195,7 @@ async fn what_the_database_would_cut_off_is_named() {
         ("set default_transaction_read_only = on", "writable", "failed", "read only"),
         ("set default_transaction_isolation = serializable", "writable", "failed", "serializable"),
         ("connection limit 12", "connections", "failed", "the connection limit of the database"),
-        ("connection limit 30", "connections", "warning", "a second server"),
+        ("connection limit 40", "connections", "warning", "a second server"),
     ] {
         let database = Database::new().await;
         let name = database.url.parse::<PgConnectOptions>().expect("the URL is one");
