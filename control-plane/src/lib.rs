@@ -7,6 +7,7 @@ mod days;
 pub mod duties;
 pub mod failure;
 pub mod leadership;
+pub mod maintenance;
 pub mod nodes;
 pub mod postgres;
 pub mod presence;

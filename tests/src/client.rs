@@ -8,8 +8,9 @@ use contracts::{
         AttachRequest, AttachResponse, AuditEntry, Beat, BeatAck, Capability, CreateSessionRequest,
         Declaration, DetachNodeRequest, DetachRequest, GetRosterRequest, HeartbeatRequest,
         ListAuditEntriesRequest, ListMembersRequest, Member, MemberRole, MemberState, RemoveMemberRequest,
-        ReportedHealth, RevokeNodeRequest, RuntimeNode, SetMemberRequest, UpdateCapabilitiesRequest,
-        UpdateCapabilitiesResponse, audit_service_client::AuditServiceClient,
+        ReportedHealth, RevokeNodeRequest, RuntimeNode, SetMaintenanceRequest, SetMemberRequest,
+        UpdateCapabilitiesRequest, UpdateCapabilitiesResponse, audit_service_client::AuditServiceClient,
+        maintenance_service_client::MaintenanceServiceClient,
         membership_service_client::MembershipServiceClient,
         node_admin_service_client::NodeAdminServiceClient, revoke_node_request::Scope,
         runtime_node_service_client::RuntimeNodeServiceClient, session_service_client::SessionServiceClient,
@@ -52,6 +53,8 @@ pub struct Client {
     pub tokens: TokenServiceClient<Authenticated>,
     /// `AuditService`.
     pub audit: AuditServiceClient<Authenticated>,
+    /// `MaintenanceService`.
+    pub maintenance: MaintenanceServiceClient<Authenticated>,
 }
 
 /// An attach, with a healthy daemon of version 1.0 that declares nothing as its default.
@@ -109,7 +112,8 @@ impl Client {
             admin: NodeAdminServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             members: MembershipServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
-            audit: AuditServiceClient::with_interceptor(channel, bearer),
+            audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            maintenance: MaintenanceServiceClient::with_interceptor(channel, bearer),
         }
     }
 
@@ -265,6 +269,17 @@ impl Client {
             ..RevokeNodeRequest::default()
         };
         Ok(self.admin.clone().revoke_node(request).await?.into_inner().slots)
+    }
+
+    /// Turns maintenance on for this reason, or off, which must succeed.
+    pub async fn set_maintenance(&self, reason: Option<&str>) {
+        let request = SetMaintenanceRequest {
+            on: reason.is_some(),
+            reason: reason.unwrap_or_default().to_owned(),
+            ..SetMaintenanceRequest::default()
+        };
+        let set = self.maintenance.clone().set_maintenance(request).await;
+        set.expect("maintenance can be turned");
     }
 
     /// The first page of the audit, newest first.

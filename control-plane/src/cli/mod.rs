@@ -1,5 +1,5 @@
-//! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...` and
-//! `rollcall audit ...`.
+//! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...`,
+//! `rollcall audit ...` and `rollcall maintenance ...`.
 //!
 //! Promises: data goes to stdout and nothing else does, so that a pipe sees only data; a table is for people and may
 //! change, the JSON of `--json` is for programs and only grows (the `json.rs` of each noun); what is malformed
@@ -24,6 +24,7 @@ mod credential;
 mod exit;
 mod failure;
 pub(crate) mod invocation;
+pub mod maintenance;
 pub mod node;
 mod output;
 mod pages;
@@ -53,6 +54,8 @@ pub enum Command {
     Token(token::Command),
     /// See what admins and owners did
     Audit(audit::Command),
+    /// Hold all writes back for a while, and let them pass again
+    Maintenance(maintenance::Command),
 }
 
 impl Command {
@@ -63,6 +66,7 @@ impl Command {
             Self::Node(command) => command.run().await,
             Self::Token(command) => command.run().await,
             Self::Audit(command) => command.run().await,
+            Self::Maintenance(command) => command.run().await,
         }
     }
 }

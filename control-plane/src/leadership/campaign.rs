@@ -19,7 +19,7 @@ use crate::{
     auth::CanaryToken,
     duties::{self, Duty},
     failure::{Fault, chain},
-    nodes, postgres,
+    maintenance, nodes, postgres,
     presence::{self, canary, lanes::Lanes},
     retention,
     roster::Fleet,
@@ -205,6 +205,8 @@ async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Resul
     let slots = nodes::store::all_slots(&mut *seat).await?;
     let runners = sessions::store::all_runners(&mut *seat).await?;
     let fleet = Arc::new(Fleet::load(floors, runners, slots));
+    let found = maintenance::store::current(&mut *seat).await?;
+    let maintenance = maintenance::Switch::new(found, &candidate.cadence);
     let window = presence::store::open_window(seat, epoch, candidate.cadence.heartbeat_interval()).await?;
 
     let (lanes, lane_tasks) = Lanes::new(&candidate.bounds);
@@ -215,13 +217,14 @@ async fn try_to_recover(candidate: &Candidate, seat: &mut PgConnection) -> Resul
         lanes,
         cadence: candidate.cadence,
         bounds: candidate.bounds,
+        maintenance: maintenance.clone(),
         stop: CancellationToken::new(),
         doubt: CancellationToken::new(),
         tasks: TaskTracker::new(),
     });
     let lane_db = postgres::lane_pool(candidate.database.clone(), candidate.bounds.beat_lanes);
     for task in lane_tasks {
-        leader.spawn(task.run(lane_db.clone(), Arc::clone(&fleet), leader.stopped()));
+        leader.spawn(task.run(lane_db.clone(), Arc::clone(&fleet), maintenance.clone(), leader.stopped()));
     }
     let sweep = Duty { name: "sweep", period: candidate.cadence.sweep_interval() };
     duties::run(&leader, sweep, |leader| async move { presence::sweep::pass(&leader).await });

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     failure::{Failure, Fault},
+    maintenance::Switch,
     presence::lanes::Lanes,
     roster::Fleet,
     settings::{Bounds, Cadence},
@@ -21,6 +22,7 @@ pub struct Leader {
     pub(super) lanes: Lanes,
     pub(super) cadence: Cadence,
     pub(super) bounds: Bounds,
+    pub(super) maintenance: Switch,
     pub(super) stop: CancellationToken,
     pub(super) doubt: CancellationToken,
     pub(super) tasks: TaskTracker,
@@ -57,6 +59,11 @@ impl Leader {
         &self.bounds
     }
 
+    /// What lets writes pass, or holds them back.
+    pub fn maintenance(&self) -> &Switch {
+        &self.maintenance
+    }
+
     /// Cancelled when this leader ends.
     pub fn stopped(&self) -> CancellationToken {
         self.stop.clone()
@@ -88,8 +95,26 @@ impl Leader {
 ///
 /// # Errors
 ///
-/// What the write failed with.
+/// Maintenance is on, or what the write failed with.
 pub async fn run<T, W, F>(leader: &Arc<Leader>, write: W) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    W: FnOnce(Arc<Leader>) -> F + Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    run_always(leader, |leader| async move {
+        let _writing = leader.maintenance.writing().await?;
+        write(leader).await
+    })
+    .await
+}
+
+/// [`run`], during maintenance too.
+///
+/// # Errors
+///
+/// What the write failed with.
+pub async fn run_always<T, W, F>(leader: &Arc<Leader>, write: W) -> Result<T, Failure>
 where
     T: Send + 'static,
     W: FnOnce(Arc<Leader>) -> F,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use campaign::{Candidate, campaign};
 use contracts::{Code, Refusal};
-pub use leader::{Leader, run};
+pub use leader::{Leader, run, run_always};
 use tokio::sync::watch;
 
 /// What this server is at the moment.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::store;
 use crate::{
     failure::Fault,
-    leadership,
+    leadership, maintenance,
     roster::{CheckedBeat, Fleet},
     sessions::floor::Floor,
     settings::Bounds,
@@ -153,7 +153,13 @@ impl Lanes {
 impl LaneTask {
     /// Writes batch after batch until told to stop. What is queued then is dropped, and whoever waits for it is told
     /// that the leader ended.
-    pub async fn run(mut self, db: PgPool, fleet: Arc<Fleet>, stop: CancellationToken) {
+    pub async fn run(
+        mut self,
+        db: PgPool,
+        fleet: Arc<Fleet>,
+        maintenance: maintenance::Switch,
+        stop: CancellationToken,
+    ) {
         let mut parcels = Vec::new();
         loop {
             tokio::select! {
@@ -172,7 +178,11 @@ impl LaneTask {
                     size += parcel.beats.len();
                     batch.push(parcel);
                 }
-                write_batch(&db, &fleet, batch).await;
+                // Held until the commit. Beats that came before maintenance began may be too late for it here.
+                match maintenance.writing().await {
+                    Ok(_writing) => write_batch(&db, &fleet, batch).await,
+                    Err(refusal) => refuse_batch(&refusal, batch),
+                }
             }
         }
     }
@@ -200,11 +210,14 @@ async fn write_batch(db: &PgPool, fleet: &Fleet, batch: Vec<Parcel>) {
         Err(error) => {
             counter!("rollcall_beat_batches_failed_total").increment(1);
             // One statement is one transaction. Whether it happened or not, a beat may be sent again.
-            let refusal = Refusal::from(Fault::Commit(error));
-            for parcel in batch {
-                drop(parcel.answer.send(Err(refusal.clone())));
-            }
+            refuse_batch(&Refusal::from(Fault::Commit(error)), batch);
         }
+    }
+}
+
+fn refuse_batch(refusal: &Refusal, batch: Vec<Parcel>) {
+    for parcel in batch {
+        drop(parcel.answer.send(Err(refusal.clone())));
     }
 }
 

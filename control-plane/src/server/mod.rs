@@ -7,6 +7,7 @@ mod http;
 mod observe;
 mod refuse;
 pub mod tls;
+mod writes;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,7 +16,8 @@ use contracts::{
     wire::{
         self,
         v1::{
-            audit_service_server::AuditServiceServer, membership_service_server::MembershipServiceServer,
+            audit_service_server::AuditServiceServer, maintenance_service_server::MaintenanceServiceServer,
+            membership_service_server::MembershipServiceServer,
             node_admin_service_server::NodeAdminServiceServer,
             runtime_node_service_server::RuntimeNodeServiceServer,
             session_service_server::SessionServiceServer, token_service_server::TokenServiceServer,
@@ -44,6 +46,7 @@ use crate::{
         watch_revocations,
     },
     leadership::{self, Candidate, Role, Roles},
+    maintenance::rpc::Maintenances,
     nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
     postgres,
     server::tls::{AcceptBounds, Transport},
@@ -159,7 +162,7 @@ pub async fn serve(
     };
     let ending = stop.child_token();
     let campaign_over = CancellationToken::new();
-    tasks.spawn(report_health(roles, health));
+    tasks.spawn(report_health(roles.clone(), health));
     tasks.spawn({
         let ending = ending.clone();
         async move { Ok(ring_watch.run(KEY_RING_PERIOD, ending).await?) }
@@ -197,6 +200,7 @@ pub async fn serve(
                 .layer(observe::ObserveLayer)
                 .layer(refuse::RefuseLayer)
                 .layer(GateLayer(authenticator))
+                .layer(writes::WritesLayer(roles))
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(
                     settings.transport.incoming(listener, ACCEPT_BOUNDS),
@@ -248,6 +252,7 @@ fn routes(
     let admin = NodeAdmin::new(roles.clone(), reads.clone(), cadence);
     let tokens = Tokens::new(roles.clone(), mint, Arc::clone(revocations));
     let audit = Audit::new(reads.clone());
+    let maintenance = Maintenances::new(roles.clone(), reads.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -259,6 +264,7 @@ fn routes(
         .add_service(NodeAdminServiceServer::new(admin).max_decoding_message_size(max))
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(max))
+        .add_service(MaintenanceServiceServer::new(maintenance).max_decoding_message_size(max))
         .add_service(reflection))
 }
 
@@ -283,7 +289,9 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
         ] {
             health.set_service_status(service, status).await;
         }
-        for service in ["rollcall.v1.NodeAdminService", "rollcall.v1.AuditService"] {
+        for service in
+            ["rollcall.v1.NodeAdminService", "rollcall.v1.AuditService", "rollcall.v1.MaintenanceService"]
+        {
             health.set_service_status(service, ServingStatus::Serving).await;
         }
         if !roles.changed().await {

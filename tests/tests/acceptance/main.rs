@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod floor;
 mod generations;
+mod maintenance;
 mod members;
 mod observability;
 mod outage;
