@@ -11,6 +11,7 @@ pub mod maintenance;
 pub mod nodes;
 pub mod postgres;
 pub mod presence;
+pub mod quotas;
 pub mod retention;
 pub mod roster;
 pub mod run;

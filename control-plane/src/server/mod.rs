@@ -4,6 +4,7 @@
 //! its campaign or its listener looks healthy and is not.
 
 mod http;
+pub(crate) mod methods;
 mod observe;
 mod refuse;
 pub mod tls;
@@ -49,6 +50,7 @@ use crate::{
     maintenance::rpc::Maintenances,
     nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
     postgres,
+    quotas::{Quotas, layer::QuotaLayer},
     server::tls::{AcceptBounds, Transport},
     sessions::{member_rpc::Memberships, rpc::Sessions},
     settings::{Bounds, Cadence, Retention},
@@ -138,6 +140,7 @@ pub async fn serve(
     let (ring_watch, ring) = KeyRingWatch::open(settings.key_ring)?;
     let revocations = Arc::new(Revocations::default());
     let mint = Mint::new(ring.clone());
+    let quotas = Quotas::new(settings.bounds.quotas);
     let authenticator = Authenticator::new(ring, Arc::clone(&revocations), canary.clone());
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -200,6 +203,7 @@ pub async fn serve(
                 .layer(observe::ObserveLayer)
                 .layer(refuse::RefuseLayer)
                 .layer(GateLayer(authenticator))
+                .layer(QuotaLayer(quotas))
                 .layer(writes::WritesLayer(roles))
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(

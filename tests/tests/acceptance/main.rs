@@ -16,6 +16,7 @@ mod maintenance;
 mod members;
 mod observability;
 mod outage;
+mod quotas;
 mod retention;
 mod revocation;
 mod service_time;
