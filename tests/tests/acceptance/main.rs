@@ -11,6 +11,7 @@ mod daemons;
 mod doctor;
 mod explain;
 mod floor;
+mod fuzz;
 mod generations;
 mod maintenance;
 mod members;
