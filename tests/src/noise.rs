@@ -9,6 +9,7 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use uuid::Builder;
 
 /// Levels of messages in messages, beyond which fields are left out.
 const DEPTH_MAX: usize = 6;
@@ -60,7 +61,7 @@ impl Noise {
     /// A message of this type, as bytes.
     pub fn message(&self, rng: &mut StdRng, name: &str, known: &Known) -> Vec<u8> {
         // Nearly good messages get far, hopeless ones are refused at once; both are wanted.
-        let hostility = *[0.01, 0.03, 0.1, 0.4].choose(rng).expect("there are some");
+        let hostility = *[0.0, 0.05, 0.05, 0.15, 0.4].choose(rng).expect("there are some");
         let mut making = Making { noise: self, rng, known, hostility };
         let mut bytes = making.message(name, 0);
         // And now and then one that is none.
@@ -109,7 +110,7 @@ impl Making<'_> {
             let is_left_out = match is_of_oneof(field) {
                 // About one of its members; the last one counts.
                 true => !self.rng.random_ratio(1, u32::try_from(members_of_oneofs).expect("they are few")),
-                false => self.rng.random_bool(0.05) || self.is_hostile(),
+                false => self.rng.random_bool(0.02 + self.hostility / 3.0),
             };
             if bytes.len() > BYTES_MAX || is_left_out {
                 continue;
@@ -126,6 +127,15 @@ impl Making<'_> {
             put_tag(number, self.rng.random_range(0..8), &mut bytes);
             put_bytes(&[0xff; 3], &mut bytes);
         }
+        bytes
+    }
+
+    /// A message in a message. There may be many of them, and one bad value spoils them all.
+    fn within(&mut self, name: &str, depth: usize) -> Vec<u8> {
+        let hostility = self.hostility;
+        self.hostility = hostility / 4.0;
+        let bytes = self.message(name, depth);
+        self.hostility = hostility;
         bytes
     }
 
@@ -157,7 +167,7 @@ impl Making<'_> {
                 let inner = match field.type_name().trim_start_matches('.') {
                     // Deeper than anybody may go.
                     "google.protobuf.Value" if self.is_hostile() => nested_lists(300),
-                    name => self.message(name, depth + 1),
+                    name => self.within(name, depth + 1),
                 };
                 put_tag(number, 2, bytes);
                 put_bytes(&inner, bytes);
@@ -247,15 +257,28 @@ impl Making<'_> {
 
     /// A text for a field of this name.
     fn text(&mut self, field: &str) -> Vec<u8> {
-        if self.is_hostile() {
-            return self.hostile_text();
-        }
         let fitting = self.known.texts.iter().filter(|(name, _)| *name == field);
         let fitting: Vec<_> = fitting.map(|(_, text)| text.as_str()).collect();
-        if !fitting.is_empty() {
-            return self.one_of(&fitting).as_bytes().to_vec();
+        let fitting = match fitting.is_empty() {
+            // A new one: what was used for one request is refused for another.
+            true if field.ends_with("_id") => {
+                Builder::from_random_bytes(self.rng.random()).into_uuid().to_string()
+            }
+            true => format!("text-{}", self.rng.random_range(0..1_000)),
+            false => self.one_of(&fitting).to_owned(),
+        };
+        match self.is_hostile() {
+            false => fitting.into_bytes(),
+            true if self.rng.random_bool(0.5) => self.spoilt(&fitting),
+            true => self.hostile_text(),
         }
-        format!("text-{}", self.rng.random_range(0..1_000)).into_bytes()
+    }
+
+    /// A good text with one character too many. Postgres cannot store a NUL, so one that gets there is a fault.
+    fn spoilt(&mut self, text: &str) -> Vec<u8> {
+        let spoilt = self.one_of(&["\0", "\0", "\0", "\0", "\n", "\u{9f}", " ", "\u{2028}", "\u{200b}"]);
+        let (before, after) = self.one_of(&[("", spoilt), (spoilt, "")]);
+        format!("{before}{text}{after}").into_bytes()
     }
 
     fn hostile_text(&mut self) -> Vec<u8> {
