@@ -62,7 +62,7 @@ impl Noise {
     pub fn message(&self, rng: &mut StdRng, name: &str, known: &Known) -> Vec<u8> {
         // Nearly good messages get far, hopeless ones are refused at once; both are wanted.
         let hostility = *[0.0, 0.05, 0.05, 0.15, 0.4].choose(rng).expect("there are some");
-        let mut making = Making { noise: self, rng, known, hostility };
+        let mut making = Making { noise: self, rng, known, hostility, texts: 0, spoil: None };
         let mut bytes = making.message(name, 0);
         // And now and then one that is none.
         match rng.random_range(0..100) {
@@ -74,6 +74,14 @@ impl Noise {
             _ => {}
         }
         bytes
+    }
+}
+
+impl Noise {
+    /// A good message of this type but for one text, the so-manieth, which ends in a NUL: what nobody looks at gets as
+    /// far as Postgres, which cannot store it.
+    pub fn spoilt(&self, rng: &mut StdRng, name: &str, known: &Known, text: usize) -> Vec<u8> {
+        Making { noise: self, rng, known, hostility: 0.0, texts: 0, spoil: Some(text) }.message(name, 0)
     }
 }
 
@@ -90,6 +98,10 @@ struct Making<'a> {
     known: &'a Known,
     /// How likely each value is a bad one.
     hostility: f64,
+    /// Texts so far.
+    texts: usize,
+    /// The one to spoil.
+    spoil: Option<usize>,
 }
 
 impl Making<'_> {
@@ -267,6 +279,10 @@ impl Making<'_> {
             true => format!("text-{}", self.rng.random_range(0..1_000)),
             false => self.one_of(&fitting).to_owned(),
         };
+        self.texts += 1;
+        if self.spoil == Some(self.texts - 1) {
+            return format!("{fitting}\0").into_bytes();
+        }
         match self.is_hostile() {
             false => fitting.into_bytes(),
             true if self.rng.random_bool(0.5) => self.spoilt(&fitting),
@@ -274,9 +290,9 @@ impl Making<'_> {
         }
     }
 
-    /// A good text with one character too many. Postgres cannot store a NUL, so one that gets there is a fault.
+    /// A good text with one character too many.
     fn spoilt(&mut self, text: &str) -> Vec<u8> {
-        let spoilt = self.one_of(&["\0", "\0", "\0", "\0", "\n", "\u{9f}", " ", "\u{2028}", "\u{200b}"]);
+        let spoilt = self.one_of(&["\0", "\0", "\n", "\u{9f}", " ", "\u{2028}", "\u{200b}"]);
         let (before, after) = self.one_of(&[("", spoilt), (spoilt, "")]);
         format!("{before}{text}{after}").into_bytes()
     }

@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// Cases of each method.
 const CASES: u64 = 200;
+/// How many of them have one text spoilt and are good otherwise.
+const SPOILT: u64 = 50;
 /// What all cases together may make the server grow by. A leak of every message would be many times as much.
 const GROWTH_KIB_MAX: u64 = 48 * 1_024;
 
@@ -41,6 +43,11 @@ impl Case {
         let digest =
             method.path.bytes().fold(number, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         let mut rng = StdRng::seed_from_u64(digest);
+        if number < SPOILT {
+            let text = rng.random_range(0..6);
+            let message = noise.spoilt(&mut rng, &method.request, known, text);
+            return Self { is_admin: true, body: framed(&message) };
+        }
         let messages = if method.takes_stream { rng.random_range(1..4) } else { 1 };
         let mut body = Vec::new();
         for _ in 0..messages {
