@@ -156,6 +156,8 @@ registry! {
     MembershipLastOwner = "membership.last_owner", "MEMBERSHIP_LAST_OWNER", FailedPrecondition, 409, Never;
     /// The node is attached.
     RuntimeNodeStillAttached = "runtimenode.still_attached", "RUNTIMENODE_STILL_ATTACHED", FailedPrecondition, 409, Never;
+    /// Maintenance is on: writes are held back, reads are served.
+    SystemMaintenance = "system.maintenance", "SYSTEM_MAINTENANCE", Unavailable, 503, SameRequest;
     /// No standby waits to take over.
     ControllerNoStandby = "controller.no_standby", "CONTROLLER_NO_STANDBY", FailedPrecondition, 409, Never;
 }

@@ -47,6 +47,7 @@ const REGISTRY: &[(&str, &str, i32, u16, &str)] = &[
     ("auth.token_not_found", "AUTH_TOKEN_NOT_FOUND", 5, 404, "never"),
     ("membership.last_owner", "MEMBERSHIP_LAST_OWNER", 9, 409, "never"),
     ("runtimenode.still_attached", "RUNTIMENODE_STILL_ATTACHED", 9, 409, "never"),
+    ("system.maintenance", "SYSTEM_MAINTENANCE", 14, 503, "same_request"),
     ("controller.no_standby", "CONTROLLER_NO_STANDBY", 9, 409, "never"),
 ];
 

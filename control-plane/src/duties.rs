@@ -2,7 +2,7 @@
 //!
 //! A pass takes no input but the leader: it reads what there is to do from the database, so that the path after a
 //! crash is the only path. It is bounded, idempotent, and runs alone. A pass that fails is logged and counted, and the
-//! next one makes it good; leadership is not passed round for it.
+//! next one makes it good; leadership is not passed round for it. During maintenance no pass begins.
 
 use std::{
     sync::Arc,
@@ -51,6 +51,8 @@ where
                     () = stopped.cancelled() => return,
                     _ = ticks.tick() => {}
                 }
+                // A pass writes like a request does; the first one after maintenance makes up for those left out.
+                let Ok(_writing) = leader.maintenance().writing().await else { continue };
                 let started = Instant::now();
                 let result = pass(Arc::clone(&leader)).await;
                 let seconds = started.elapsed().as_secs_f64();

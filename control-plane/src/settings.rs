@@ -182,6 +182,27 @@ pub struct Bounds {
     pub beat_lanes: u16,
     /// Beats that may wait in one lane.
     pub beats_queued_per_lane: u32,
+    /// What one participant may ask of one server.
+    pub quotas: QuotaBounds,
+}
+
+/// What one participant may ask of one server at once. Generous: one may own a whole fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaBounds {
+    /// Calls that are not answered yet, streams apart.
+    pub calls_in_flight: u32,
+    /// Streams that are open.
+    pub streams: u32,
+    /// Attaches a second, for long.
+    pub attaches_per_second: u32,
+    /// Attaches at once, after a while of none.
+    pub attach_burst: u32,
+}
+
+impl Default for QuotaBounds {
+    fn default() -> Self {
+        Self { calls_in_flight: 1_024, streams: 20_000, attaches_per_second: 2_000, attach_burst: 20_000 }
+    }
 }
 
 impl Default for Bounds {
@@ -190,6 +211,7 @@ impl Default for Bounds {
             active_nodes_per_session: limits::ACTIVE_NODES_PER_SESSION_DEFAULT,
             beat_lanes: 2,
             beats_queued_per_lane: 65_536,
+            quotas: QuotaBounds::default(),
         }
     }
 }

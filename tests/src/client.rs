@@ -8,9 +8,10 @@ use contracts::{
         AttachRequest, AttachResponse, AuditEntry, Beat, BeatAck, Capability, CreateSessionRequest,
         Declaration, DetachNodeRequest, DetachRequest, GetRosterRequest, HeartbeatRequest,
         ListAuditEntriesRequest, ListMembersRequest, Member, MemberRole, MemberState, RemoveMemberRequest,
-        ReportedHealth, RevokeNodeRequest, RuntimeNode, SetMemberRequest, UpdateCapabilitiesRequest,
-        UpdateCapabilitiesResponse, audit_service_client::AuditServiceClient,
+        ReportedHealth, RevokeNodeRequest, RuntimeNode, SetMaintenanceRequest, SetMemberRequest,
+        UpdateCapabilitiesRequest, UpdateCapabilitiesResponse, audit_service_client::AuditServiceClient,
         leadership_service_client::LeadershipServiceClient,
+        maintenance_service_client::MaintenanceServiceClient,
         membership_service_client::MembershipServiceClient,
         node_admin_service_client::NodeAdminServiceClient, revoke_node_request::Scope,
         runtime_node_service_client::RuntimeNodeServiceClient, session_service_client::SessionServiceClient,
@@ -55,6 +56,8 @@ pub struct Client {
     pub audit: AuditServiceClient<Authenticated>,
     /// `LeadershipService`.
     pub leadership: LeadershipServiceClient<Authenticated>,
+    /// `MaintenanceService`.
+    pub maintenance: MaintenanceServiceClient<Authenticated>,
 }
 
 /// An attach, with a healthy daemon of version 1.0 that declares nothing as its default.
@@ -113,7 +116,8 @@ impl Client {
             members: MembershipServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone()),
-            leadership: LeadershipServiceClient::with_interceptor(channel, bearer),
+            leadership: LeadershipServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            maintenance: MaintenanceServiceClient::with_interceptor(channel, bearer),
         }
     }
 
@@ -269,6 +273,17 @@ impl Client {
             ..RevokeNodeRequest::default()
         };
         Ok(self.admin.clone().revoke_node(request).await?.into_inner().slots)
+    }
+
+    /// Turns maintenance on for this reason, or off, which must succeed.
+    pub async fn set_maintenance(&self, reason: Option<&str>) {
+        let request = SetMaintenanceRequest {
+            on: reason.is_some(),
+            reason: reason.unwrap_or_default().to_owned(),
+            ..SetMaintenanceRequest::default()
+        };
+        let set = self.maintenance.clone().set_maintenance(request).await;
+        set.expect("maintenance can be turned");
     }
 
     /// The first page of the audit, newest first.

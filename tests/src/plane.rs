@@ -149,7 +149,7 @@ impl Plane {
         eventually(
             "the control plane is active",
             async || self.http("/health/active").await,
-            |(status, body)| (*status, body.as_str()) == (200, "active\n"),
+            |(status, body)| *status == 200 && body.starts_with("active"),
         )
         .await;
     }
@@ -221,10 +221,19 @@ impl Plane {
 
     /// The CLI with its address and token in the environment.
     pub fn cli(&self, arguments: &[&str]) -> std::process::Output {
+        self.cli_with(self.token(), arguments)
+    }
+
+    /// The CLI as an admin has it.
+    pub fn admin_cli(&self, arguments: &[&str]) -> std::process::Output {
+        self.cli_with(&token(ParticipantId(Uuid::now_v7()), Scope::Admin), arguments)
+    }
+
+    fn cli_with(&self, token: &str, arguments: &[&str]) -> std::process::Output {
         Command::new(binary("rollcall"))
             .args(arguments)
             .env("ROLLCALL_ADDR", self.url())
-            .env("ROLLCALL_TOKEN", self.token())
+            .env("ROLLCALL_TOKEN", token)
             .envs(self.trusting())
             .output()
             .expect("the command line runs")

@@ -16,10 +16,14 @@ use tonic::{
 pub struct Method {
     /// `/rollcall.v1.Service/Method`.
     pub path: String,
+    /// Full name of its request.
+    pub request: String,
     /// Whether it takes a stream.
     pub takes_stream: bool,
     /// Whether its request says anything.
     pub has_fields: bool,
+    /// Whether it answers with a stream.
+    pub gives_stream: bool,
 }
 
 /// Every method of the package.
@@ -30,10 +34,12 @@ pub fn methods() -> Vec<Method> {
     let methods = services.flat_map(|service| {
         service.method.iter().map(|method| Method {
             path: format!("/rollcall.v1.{}/{}", service.name(), method.name()),
+            request: method.input_type().trim_start_matches('.').to_owned(),
             takes_stream: method.client_streaming(),
             has_fields: files.clone().flat_map(|file| &file.message_type).any(|message| {
                 method.input_type().ends_with(&format!(".{}", message.name())) && !message.field.is_empty()
             }),
+            gives_stream: method.server_streaming(),
         })
     });
     methods.collect()
@@ -77,6 +83,25 @@ impl Raw {
     ///
     /// The server ended the exchange in the middle.
     pub async fn call(&self, path: &str, content_type: &str, body: Vec<u8>) -> Result<RawAnswer, String> {
+        self.exchange(path, content_type, body, usize::MAX).await
+    }
+
+    /// Like [`Self::call`] with a framed body, but gives up on the rest once there is a message: for streams that go on.
+    ///
+    /// # Errors
+    ///
+    /// The server ended the exchange in the middle.
+    pub async fn begin(&self, path: &str, body: Vec<u8>) -> Result<RawAnswer, String> {
+        self.exchange(path, "application/grpc", body, 1).await
+    }
+
+    async fn exchange(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        bytes_wanted: usize,
+    ) -> Result<RawAnswer, String> {
         let mut request =
             http::Request::post(path).header("content-type", content_type).header("te", "trailers");
         if let Some(token) = &self.token {
@@ -88,13 +113,20 @@ impl Raw {
             .await
             .map_err(|error| format!("{error:?}"))?;
         let response = channel.call(request).await.map_err(|error| format!("{error:?}"))?;
-        let (head, body) = response.into_parts();
-        let collected = body.collect().await.map_err(|error| format!("{error:?}"))?;
-        let trailers = collected.trailers().and_then(Status::from_header_map);
+        let (head, mut body) = response.into_parts();
+        let (mut bytes, mut trailers) = (Vec::new(), None);
+        while bytes.len() < bytes_wanted
+            && let Some(frame) = body.frame().await
+        {
+            match frame.map_err(|error| format!("{error:?}"))?.into_data() {
+                Ok(data) => bytes.extend_from_slice(&data),
+                Err(frame) => trailers = frame.trailers_ref().and_then(Status::from_header_map),
+            }
+        }
         Ok(RawAnswer {
             http: head.status.as_u16(),
             status: Status::from_header_map(&head.headers).or(trailers),
-            messages: unframed(collected.to_bytes()),
+            messages: unframed(bytes.into()),
         })
     }
 }

@@ -1,8 +1,8 @@
-//! Who may call what: one table over every RPC. What is not in it is refused.
+//! Who may call what, and what the call does: one table over every RPC. What is not in it is refused.
 //!
 //! The table says which scope a token needs. What its participant may do with the session or node at hand is decided
 //! by the verb, inside its transaction; the table's second column says how, for readers and for the test that wants a
-//! row for every RPC.
+//! row for every RPC. The third column says what a call does, and so where and when it is served.
 
 use super::tokens::Scope;
 
@@ -34,43 +34,65 @@ pub enum Access {
     Scope(Scope, Right),
 }
 
+/// What a call does to what is stored: where and when it is served follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing. Every server serves it, also during maintenance.
+    Read,
+    /// It writes. Only the leader serves it, and not during maintenance.
+    Write,
+    /// It writes, also during maintenance: it is what ends it.
+    WriteAlways,
+}
+
 /// Every RPC of the package, `Service/Method`.
-pub const ACCESS: &[(&str, Access)] = &[
-    ("RuntimeNodeService/Attach", Access::Scope(Scope::Node, Right::RunNode)),
-    ("RuntimeNodeService/Heartbeat", Access::Scope(Scope::Node, Right::RunNode)),
-    ("RuntimeNodeService/StreamHeartbeats", Access::Scope(Scope::Node, Right::RunNode)),
-    ("RuntimeNodeService/UpdateCapabilities", Access::Scope(Scope::Node, Right::RunNode)),
-    ("RuntimeNodeService/Detach", Access::Scope(Scope::Node, Right::OwnNode)),
-    ("RuntimeNodeService/GetRoster", Access::Scope(Scope::SessionRead, Right::See)),
-    ("RuntimeNodeService/WatchRoster", Access::Scope(Scope::SessionRead, Right::See)),
-    ("SessionService/CreateSession", Access::Scope(Scope::SessionWrite, Right::Any)),
-    ("SessionService/GetSession", Access::Scope(Scope::SessionRead, Right::See)),
-    ("SessionService/ListSessions", Access::Scope(Scope::SessionRead, Right::See)),
-    ("SessionService/ArchiveSession", Access::Scope(Scope::SessionWrite, Right::Manage)),
-    ("SessionService/CloseSession", Access::Scope(Scope::SessionWrite, Right::Manage)),
-    ("SessionService/RaiseVersionFloor", Access::Scope(Scope::SessionWrite, Right::Manage)),
-    ("MembershipService/SetMember", Access::Scope(Scope::SessionWrite, Right::Manage)),
-    ("MembershipService/RemoveMember", Access::Scope(Scope::SessionWrite, Right::Manage)),
-    ("MembershipService/ListMembers", Access::Scope(Scope::SessionRead, Right::See)),
-    ("NodeAdminService/ListNodes", Access::Scope(Scope::SessionRead, Right::See)),
-    ("NodeAdminService/GetNode", Access::Scope(Scope::SessionRead, Right::See)),
-    ("NodeAdminService/ExplainNode", Access::Scope(Scope::SessionRead, Right::See)),
-    ("NodeAdminService/DetachNode", Access::Scope(Scope::SessionWrite, Right::Manage)),
-    ("NodeAdminService/RevokeNode", Access::Scope(Scope::SessionWrite, Right::Manage)),
-    ("NodeAdminService/TransferNode", Access::Scope(Scope::Admin, Right::Admin)),
-    ("NodeAdminService/ForgetNode", Access::Scope(Scope::Admin, Right::Admin)),
-    ("TokenService/IssueToken", Access::Scope(Scope::Admin, Right::Admin)),
-    ("TokenService/RenewToken", Access::Token(Right::Any)),
-    ("TokenService/RevokeToken", Access::Token(Right::Any)),
-    ("TokenService/CreateJoinToken", Access::Scope(Scope::Admin, Right::Admin)),
-    ("TokenService/ExchangeJoinToken", Access::Open),
-    ("LeadershipService/GetLeadership", Access::Token(Right::Any)),
-    ("LeadershipService/StepDown", Access::Scope(Scope::Admin, Right::Admin)),
-    ("AuditService/ListAuditEntries", Access::Scope(Scope::Admin, Right::Admin)),
+pub const ACCESS: &[(&str, Access, Effect)] = &[
+    ("RuntimeNodeService/Attach", Access::Scope(Scope::Node, Right::RunNode), Effect::Write),
+    ("RuntimeNodeService/Heartbeat", Access::Scope(Scope::Node, Right::RunNode), Effect::Write),
+    ("RuntimeNodeService/StreamHeartbeats", Access::Scope(Scope::Node, Right::RunNode), Effect::Write),
+    ("RuntimeNodeService/UpdateCapabilities", Access::Scope(Scope::Node, Right::RunNode), Effect::Write),
+    ("RuntimeNodeService/Detach", Access::Scope(Scope::Node, Right::OwnNode), Effect::Write),
+    ("RuntimeNodeService/GetRoster", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("RuntimeNodeService/WatchRoster", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("SessionService/CreateSession", Access::Scope(Scope::SessionWrite, Right::Any), Effect::Write),
+    ("SessionService/GetSession", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("SessionService/ListSessions", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("SessionService/ArchiveSession", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
+    ("SessionService/CloseSession", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
+    ("SessionService/RaiseVersionFloor", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
+    ("MembershipService/SetMember", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
+    ("MembershipService/RemoveMember", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
+    ("MembershipService/ListMembers", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("NodeAdminService/ListNodes", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("NodeAdminService/GetNode", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("NodeAdminService/ExplainNode", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("NodeAdminService/DetachNode", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
+    ("NodeAdminService/RevokeNode", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
+    ("NodeAdminService/TransferNode", Access::Scope(Scope::Admin, Right::Admin), Effect::Write),
+    ("NodeAdminService/ForgetNode", Access::Scope(Scope::Admin, Right::Admin), Effect::Write),
+    ("TokenService/IssueToken", Access::Scope(Scope::Admin, Right::Admin), Effect::Write),
+    ("TokenService/RenewToken", Access::Token(Right::Any), Effect::Write),
+    ("TokenService/RevokeToken", Access::Token(Right::Any), Effect::Write),
+    ("TokenService/CreateJoinToken", Access::Scope(Scope::Admin, Right::Admin), Effect::Write),
+    ("TokenService/ExchangeJoinToken", Access::Open, Effect::Write),
+    ("AuditService/ListAuditEntries", Access::Scope(Scope::Admin, Right::Admin), Effect::Read),
+    ("MaintenanceService/SetMaintenance", Access::Scope(Scope::Admin, Right::Admin), Effect::WriteAlways),
+    ("MaintenanceService/GetMaintenance", Access::Scope(Scope::Admin, Right::Admin), Effect::Read),
+    ("LeadershipService/GetLeadership", Access::Token(Right::Any), Effect::Read),
+    ("LeadershipService/StepDown", Access::Scope(Scope::Admin, Right::Admin), Effect::WriteAlways),
 ];
 
 /// How the RPC of a request path, `/rollcall.v1.Service/Method`, is let in; none for a path that is not in the table.
 pub fn access(path: &str) -> Option<Access> {
+    row(path).map(|(_, access, _)| *access)
+}
+
+/// What the RPC of a request path does; none for a path that is not in the table.
+pub fn effect(path: &str) -> Option<Effect> {
+    row(path).map(|(_, _, effect)| *effect)
+}
+
+fn row(path: &str) -> Option<&'static (&'static str, Access, Effect)> {
     let name = path.strip_prefix("/rollcall.v1.")?;
-    ACCESS.iter().find(|(known, _)| *known == name).map(|(_, access)| *access)
+    ACCESS.iter().find(|(known, _, _)| *known == name)
 }

@@ -1,5 +1,5 @@
-//! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...`, `rollcall
-//! leader ...` and `rollcall audit ...`.
+//! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...`,
+//! `rollcall audit ...`, `rollcall leader ...` and `rollcall maintenance ...`.
 //!
 //! Promises: data goes to stdout and nothing else does, so that a pipe sees only data; a table is for people and may
 //! change, the JSON of `--json` is for programs and only grows (the `json.rs` of each noun); what is malformed
@@ -25,6 +25,7 @@ mod exit;
 mod failure;
 pub(crate) mod invocation;
 pub mod leader;
+pub mod maintenance;
 pub mod node;
 mod output;
 mod pages;
@@ -56,6 +57,8 @@ pub enum Command {
     Leader(leader::Command),
     /// See what admins and owners did
     Audit(audit::Command),
+    /// Hold all writes back for a while, and let them pass again
+    Maintenance(maintenance::Command),
 }
 
 impl Command {
@@ -67,6 +70,7 @@ impl Command {
             Self::Token(command) => command.run().await,
             Self::Leader(command) => command.run().await,
             Self::Audit(command) => command.run().await,
+            Self::Maintenance(command) => command.run().await,
         }
     }
 }

@@ -25,6 +25,9 @@ pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
         Code::ControllerNoStandby => "start another server on the same database, or say --without-standby",
         Code::ControllerRecovering => "the server is taking over; try again in a moment",
         Code::SystemUnavailable => "try again in a moment; the server's log says why",
+        Code::SystemMaintenance => {
+            "an admin sees it with `rollcall maintenance status`; reads work all the while"
+        }
         Code::SystemInternalError => "the server's log has the cause, under the id in the message",
         Code::ArgumentInvalid
         | Code::AuthPrincipalMismatch

@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Progress, Term, locks::LockNamespace, progress::Step, trust::Trust};
 use crate::{
     failure::{Failure, Fault},
+    maintenance::Switch,
     presence::lanes::Lanes,
     roster::Fleet,
     settings::{Bounds, Cadence},
@@ -35,6 +36,7 @@ pub struct Leader {
     pub(super) cadence: Cadence,
     pub(super) bounds: Bounds,
     pub(super) lock_namespace: LockNamespace,
+    pub(super) maintenance: Switch,
     pub(super) ends: Ends,
     pub(super) tasks: TaskTracker,
 }
@@ -88,6 +90,11 @@ impl Leader {
     /// Bounds that the operator set.
     pub fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// What lets writes pass, or holds them back.
+    pub fn maintenance(&self) -> &Switch {
+        &self.maintenance
     }
 
     /// Cancelled when this leader ends.
@@ -153,8 +160,26 @@ impl Leader {
 ///
 /// # Errors
 ///
-/// What the write failed with.
+/// Maintenance is on, or what the write failed with.
 pub async fn run<T, W, F>(leader: &Arc<Leader>, write: W) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    W: FnOnce(Arc<Leader>) -> F + Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+{
+    run_always(leader, |leader| async move {
+        let _writing = leader.maintenance.writing().await?;
+        write(leader).await
+    })
+    .await
+}
+
+/// [`run`], during maintenance too.
+///
+/// # Errors
+///
+/// What the write failed with.
+pub async fn run_always<T, W, F>(leader: &Arc<Leader>, write: W) -> Result<T, Failure>
 where
     T: Send + 'static,
     W: FnOnce(Arc<Leader>) -> F,

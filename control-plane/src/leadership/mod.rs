@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 pub use campaign::{Candidate, campaign};
 use contracts::{Code, Refusal};
-pub use leader::{Leader, run};
+pub use leader::{Leader, run, run_always};
 pub use progress::Progress;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 pub use term::Term;

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::{Candidate, Leader, Progress, Term, leader::Ends, trust::Trust};
 use crate::{
     failure::Fault,
-    nodes, postgres,
+    maintenance, nodes, postgres,
     presence::{
         self,
         lanes::{LaneTask, Lanes},
@@ -86,6 +86,7 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
     let floors = sessions::store::all_floors(&mut db).await?;
     let slots = nodes::store::all_slots(&mut db).await?;
     let runners = sessions::store::all_runners(&mut db).await?;
+    let found = maintenance::store::current(&mut db).await?;
     let (lanes, lane_tasks) = Lanes::new(&candidate.bounds);
     let leader = Leader {
         term: *term,
@@ -98,6 +99,7 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
         cadence: candidate.cadence,
         bounds: candidate.bounds,
         lock_namespace: candidate.leadership.lock_namespace,
+        maintenance: maintenance::Switch::new(found, &candidate.cadence),
         ends: Ends::default(),
         tasks: TaskTracker::new(),
     };

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Role, Roles,
     locks::LockNamespace,
-    run,
+    run_always,
     step_down::{StepDown, SteppedDown, step_down},
     store,
 };
@@ -75,7 +75,9 @@ impl LeadershipService for Leadership {
         let actor = auth::principal(&request)?.actor()?;
         let request = StepDown::parse(request.into_inner())?;
         let leader = self.roles.leader()?;
-        match run(&leader, move |leader| async move { step_down(&leader, actor, request).await }).await? {
+        match run_always(&leader, move |leader| async move { step_down(&leader, actor, request).await })
+            .await?
+        {
             SteppedDown::NotNow(answer) => Ok(Response::new(answer)),
             SteppedDown::Now(answer) => {
                 // When this is answered, this server refuses writes.

@@ -172,7 +172,11 @@ impl LaneTask {
                     size += parcel.beats.len();
                     batch.push(parcel);
                 }
-                write_batch(&leader, batch).await;
+                // Held until the commit. Beats that came before maintenance began may be too late for it here.
+                match leader.maintenance().writing().await {
+                    Ok(_writing) => write_batch(&leader, batch).await,
+                    Err(refusal) => refuse_batch(&refusal, batch),
+                }
             }
         }
     }
@@ -204,11 +208,14 @@ async fn write_batch(leader: &Leader, batch: Vec<Parcel>) {
             // One statement is one transaction. Whether it happened or not, a beat may be sent again.
             let fault = Fault::Commit(error);
             leader.tell_fenced(&fault);
-            let refusal = Refusal::from(fault);
-            for parcel in batch {
-                drop(parcel.answer.send(Err(refusal.clone())));
-            }
+            refuse_batch(&Refusal::from(fault), batch);
         }
+    }
+}
+
+fn refuse_batch(refusal: &Refusal, batch: Vec<Parcel>) {
+    for parcel in batch {
+        drop(parcel.answer.send(Err(refusal.clone())));
     }
 }
 

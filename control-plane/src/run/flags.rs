@@ -7,7 +7,9 @@ use contracts::limits;
 use crate::{
     duties,
     leadership::locks::LockNamespace,
-    settings::{Bounds, Cadence, CadenceError, Keep, LeadershipSettings, Lease, LeaseError, Retention},
+    settings::{
+        Bounds, Cadence, CadenceError, Keep, LeadershipSettings, Lease, LeaseError, QuotaBounds, Retention,
+    },
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -63,6 +65,22 @@ pub(super) struct BoundsFlags {
     #[arg(env = "ROLLCALL_BEATS_QUEUED_MAX")]
     #[arg(value_parser = clap::value_parser!(u32).range(limits::BEATS_PER_BATCH_MAX as i64..=16_777_216))]
     beats_queued_max: u32,
+    /// Calls of one participant that may be unanswered at once, streams apart
+    #[arg(long, value_name = "N", default_value_t = QuotaBounds::default().calls_in_flight)]
+    #[arg(env = "ROLLCALL_PARTICIPANT_CALLS_MAX", value_parser = clap::value_parser!(u32).range(1..))]
+    participant_calls_max: u32,
+    /// Streams of one participant that may be open at once
+    #[arg(long, value_name = "N", default_value_t = QuotaBounds::default().streams)]
+    #[arg(env = "ROLLCALL_PARTICIPANT_STREAMS_MAX", value_parser = clap::value_parser!(u32).range(1..))]
+    participant_streams_max: u32,
+    /// Attaches of one participant a second, for long
+    #[arg(long, value_name = "N", default_value_t = QuotaBounds::default().attaches_per_second)]
+    #[arg(env = "ROLLCALL_PARTICIPANT_ATTACH_RATE", value_parser = clap::value_parser!(u32).range(1..))]
+    participant_attach_rate: u32,
+    /// Attaches of one participant at once, after a while of none
+    #[arg(long, value_name = "N", default_value_t = QuotaBounds::default().attach_burst)]
+    #[arg(env = "ROLLCALL_PARTICIPANT_ATTACH_BURST", value_parser = clap::value_parser!(u32).range(1..))]
+    participant_attach_burst: u32,
 }
 
 impl BoundsFlags {
@@ -71,6 +89,12 @@ impl BoundsFlags {
             active_nodes_per_session: self.session_nodes_max,
             beat_lanes: self.beat_lanes,
             beats_queued_per_lane: self.beats_queued_max,
+            quotas: QuotaBounds {
+                calls_in_flight: self.participant_calls_max,
+                streams: self.participant_streams_max,
+                attaches_per_second: self.participant_attach_rate,
+                attach_burst: self.participant_attach_burst,
+            },
         }
     }
 }

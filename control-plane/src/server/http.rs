@@ -61,14 +61,23 @@ async fn ready(State(probed): State<Probed>) -> impl IntoResponse {
     }
 }
 
-/// Whether this is the server to send clients to. One that recovers is: it answers a moment later.
+/// Whether this is the server to send clients to. One that recovers is: it answers a moment later. One in maintenance
+/// is, too: no other would take their writes.
 async fn active(State(probed): State<Probed>) -> impl IntoResponse {
     let role = probed.roles.current();
     let status = match role {
         Role::Active(_) | Role::Recovering => StatusCode::OK,
         Role::Standby { .. } => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, format!("{}\n", role.as_str()))
+    let maintenance = if holds_writes_back(&role).await { ", in maintenance" } else { "" };
+    (status, format!("{}{maintenance}\n", role.as_str()))
+}
+
+async fn holds_writes_back(role: &Role) -> bool {
+    match role {
+        Role::Active(leader) => leader.maintenance().is_on().await,
+        Role::Recovering | Role::Standby { .. } => false,
+    }
 }
 
 /// What is at no path. A probe of a path that does not exist must fail, so only callers that speak gRPC get the answer
@@ -82,7 +91,9 @@ pub(super) async fn nothing_here(headers: HeaderMap) -> Response<Body> {
 }
 
 async fn render_metrics(State(probed): State<Probed>) -> impl IntoResponse {
-    if let Role::Active(leader) = probed.roles.current() {
+    let role = probed.roles.current();
+    gauge!("rollcall_maintenance").set(f64::from(u8::from(holds_writes_back(&role).await)));
+    if let Role::Active(leader) = role {
         let counts = leader.fleet().counts();
         gauge!("rollcall_epoch").set(leader.epoch() as f64);
         gauge!("rollcall_nodes_read_only").set(counts.read_only as f64);

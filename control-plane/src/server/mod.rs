@@ -4,9 +4,11 @@
 //! its campaign or its listener looks healthy and is not.
 
 mod http;
+pub(crate) mod methods;
 mod observe;
 mod refuse;
 pub mod tls;
+mod writes;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,6 +18,7 @@ use contracts::{
         self,
         v1::{
             audit_service_server::AuditServiceServer, leadership_service_server::LeadershipServiceServer,
+            maintenance_service_server::MaintenanceServiceServer,
             membership_service_server::MembershipServiceServer,
             node_admin_service_server::NodeAdminServiceServer,
             runtime_node_service_server::RuntimeNodeServiceServer,
@@ -45,8 +48,10 @@ use crate::{
         watch_revocations,
     },
     leadership::{self, Candidate, Role, Roles, locks::LockNamespace, rpc::Leadership},
+    maintenance::rpc::Maintenances,
     nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
     postgres,
+    quotas::{Quotas, layer::QuotaLayer},
     server::tls::{AcceptBounds, Transport},
     sessions::{member_rpc::Memberships, rpc::Sessions},
     settings::{Bounds, Cadence, LeadershipSettings, Retention},
@@ -139,6 +144,7 @@ pub async fn serve(
     let (ring_watch, ring) = KeyRingWatch::open(settings.key_ring)?;
     let revocations = Arc::new(Revocations::default());
     let mint = Mint::new(ring.clone());
+    let quotas = Quotas::new(settings.bounds.quotas);
     let authenticator = Authenticator::new(ring, Arc::clone(&revocations), canary.clone());
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -165,7 +171,7 @@ pub async fn serve(
     };
     let ending = stop.child_token();
     let campaign_over = CancellationToken::new();
-    tasks.spawn(report_health(roles, health));
+    tasks.spawn(report_health(roles.clone(), health));
     tasks.spawn({
         let ending = ending.clone();
         async move { Ok(ring_watch.run(KEY_RING_PERIOD, ending).await?) }
@@ -203,6 +209,8 @@ pub async fn serve(
                 .layer(observe::ObserveLayer)
                 .layer(refuse::RefuseLayer)
                 .layer(GateLayer(authenticator))
+                .layer(QuotaLayer(quotas))
+                .layer(writes::WritesLayer(roles))
                 .add_routes(Routes::from(routes))
                 .serve_with_incoming_shutdown(
                     settings.transport.incoming(listener, ACCEPT_BOUNDS),
@@ -256,6 +264,7 @@ fn routes(
     let tokens = Tokens::new(roles.clone(), mint, Arc::clone(revocations));
     let audit = Audit::new(reads.clone());
     let leadership = Leadership::new(roles.clone(), reads.clone(), lock_namespace);
+    let maintenance = Maintenances::new(roles.clone(), reads.clone());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -268,6 +277,7 @@ fn routes(
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max))
         .add_service(LeadershipServiceServer::new(leadership).max_decoding_message_size(max))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(max))
+        .add_service(MaintenanceServiceServer::new(maintenance).max_decoding_message_size(max))
         .add_service(reflection))
 }
 
@@ -292,9 +302,12 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
         ] {
             health.set_service_status(service, status).await;
         }
-        for service in
-            ["rollcall.v1.NodeAdminService", "rollcall.v1.AuditService", "rollcall.v1.LeadershipService"]
-        {
+        for service in [
+            "rollcall.v1.NodeAdminService",
+            "rollcall.v1.AuditService",
+            "rollcall.v1.LeadershipService",
+            "rollcall.v1.MaintenanceService",
+        ] {
             health.set_service_status(service, ServingStatus::Serving).await;
         }
         if !roles.changed().await {

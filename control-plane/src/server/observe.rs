@@ -1,21 +1,18 @@
 //! Measures and traces every RPC, in a layer, so that no early return can skip it.
 
 use std::{
-    collections::HashMap,
-    sync::LazyLock,
     task::{Context, Poll},
     time::Instant,
 };
 
-use contracts::wire;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use metrics::histogram;
-use prost::Message;
-use prost_types::FileDescriptorSet;
 use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 use tracing::Instrument;
+
+use super::methods::{self, Method};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ObserveLayer;
@@ -60,21 +57,6 @@ where
     }
 }
 
-/// Service and method by path. The names become labels, so no others are taken: anybody may ask for any path.
-static METHODS: LazyLock<HashMap<String, (String, String)>> = LazyLock::new(|| {
-    let Ok(descriptors) = FileDescriptorSet::decode(wire::DESCRIPTORS) else { return HashMap::new() };
-    let mut methods = HashMap::new();
-    for file in &descriptors.file {
-        for service in &file.service {
-            for method in &service.method {
-                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
-                methods.insert(path, (service.name().to_owned(), method.name().to_owned()));
-            }
-        }
-    }
-    methods
-});
-
 /// An RPC under way; recorded when it is dropped, as cancelled unless its status was seen.
 struct Call {
     service: &'static str,
@@ -85,8 +67,9 @@ struct Call {
 
 impl Call {
     fn begin(request: &Request<Body>) -> Option<Self> {
-        let (service, method) = METHODS.get(request.uri().path())?;
-        Some(Self { service, method, started: Instant::now(), code: Code::Cancelled })
+        // The names become labels, so no others are taken: anybody may ask for any path.
+        let Method { service, name, is_stream: _ } = methods::method(request.uri().path())?;
+        Some(Self { service, method: name, started: Instant::now(), code: Code::Cancelled })
     }
 
     fn follow(mut self, response: Response<Body>) -> Response<Body> {

@@ -7,12 +7,13 @@ use contracts::{
     refusal::ReceivedRefusal,
     wire::v1::{
         ArchiveSessionRequest, AttachRequest, Beat, CloseSessionRequest, CreateJoinTokenRequest,
-        DetachNodeRequest, DetachRequest, ExplainNodeRequest, ForgetNodeRequest, GetNodeRequest,
-        GetRosterRequest, GetSessionRequest, HeartbeatRequest, IssueTokenRequest, ListAuditEntriesRequest,
-        ListNodesRequest, ListSessionsRequest, MemberRole, MemberState, RaiseVersionFloorRequest,
-        RemoveMemberRequest, ReportedHealth, RevokeNodeRequest, SetMemberRequest, SlotState,
-        StreamHeartbeatsRequest, TransferNodeRequest, UpdateCapabilitiesRequest, WatchRosterRequest,
-        beat_result::Outcome, revoke_node_request::Scope as Bar,
+        DetachNodeRequest, DetachRequest, ExplainNodeRequest, ForgetNodeRequest, GetMaintenanceRequest,
+        GetNodeRequest, GetRosterRequest, GetSessionRequest, HeartbeatRequest, IssueTokenRequest,
+        ListAuditEntriesRequest, ListNodesRequest, ListSessionsRequest, MemberRole, MemberState,
+        RaiseVersionFloorRequest, RemoveMemberRequest, ReportedHealth, RevokeNodeRequest,
+        SetMaintenanceRequest, SetMemberRequest, SlotState, StreamHeartbeatsRequest, TransferNodeRequest,
+        UpdateCapabilitiesRequest, WatchRosterRequest, beat_result::Outcome,
+        revoke_node_request::Scope as Bar,
     },
 };
 use control_plane::auth::{
@@ -73,6 +74,8 @@ const OPENED_BY: [(Scope, &[&str]); 4] = [
             "TokenService/CreateJoinToken",
             "LeadershipService/StepDown",
             "AuditService/ListAuditEntries",
+            "MaintenanceService/SetMaintenance",
+            "MaintenanceService/GetMaintenance",
         ],
     ),
 ];
@@ -85,7 +88,7 @@ const NEED_NO_SCOPE: [&str; 4] = [
 
 #[test]
 fn every_method_of_the_contract_has_one_row_in_the_access_table_and_no_row_is_without_a_method() {
-    let rows: Vec<_> = ACCESS.iter().map(|(name, _)| format!("/rollcall.v1.{name}")).collect();
+    let rows: Vec<_> = ACCESS.iter().map(|(name, _, _)| format!("/rollcall.v1.{name}")).collect();
     let there_are: BTreeSet<_> = methods().into_iter().map(|method| method.path).collect();
     assert_eq!(rows.iter().cloned().collect::<BTreeSet<_>>(), there_are);
     assert_eq!(rows.len(), there_are.len(), "a row stands there twice");
@@ -156,7 +159,7 @@ const CALLERS: [&str; 9] = [
 
 /// One row a call, one letter a caller in the order of [`CALLERS`]: `+` works, `d` the uniform denial, `s` no such
 /// session, `n` no such node, `i` insufficient scope.
-const RIGHTS: [(&str, &str); 27] = [
+const RIGHTS: [(&str, &str); 29] = [
     ("attach another node of its own", "+++dddddd"),
     ("beat", "+++dddddd"),
     ("beat over a stream", "+++dddddd"),
@@ -182,6 +185,8 @@ const RIGHTS: [(&str, &str); 27] = [
     ("issue a token", "iiiiiiii+"),
     ("make a join token", "iiiiiiii+"),
     ("read the audit", "iiiiiiii+"),
+    ("look at maintenance", "iiiiiiii+"),
+    ("turn maintenance on", "iiiiiiii+"),
     ("archive the session", "+dddssss+"),
     ("detach its own node", "+++++++++"),
 ];
@@ -361,6 +366,18 @@ impl Table {
                 .archive_session(ArchiveSessionRequest { session_id, ..Default::default() })
                 .await
                 .map(drop),
+            "look at maintenance" => {
+                client.maintenance.clone().get_maintenance(GetMaintenanceRequest {}).await.map(drop)
+            }
+            "turn maintenance on" => {
+                let request = SetMaintenanceRequest {
+                    on: true,
+                    reason: "test".to_owned(),
+                    validate_only: true,
+                    ..Default::default()
+                };
+                client.maintenance.clone().set_maintenance(request).await.map(drop)
+            }
             "detach its own node" => client.detach(own, caller.generation).await,
             other => panic!("nobody knows how to {other}"),
         }

@@ -52,6 +52,7 @@ impl Calm {
         bad_changes_of_nodes(&self.session, "laptop-1", &mut bad);
         bad_requests_of_tokens(&mut bad);
         bad_requests_of_the_leader(&mut bad);
+        bad_maintenance(&mut bad);
         bad.0
     }
 
@@ -121,6 +122,7 @@ async fn every_method_of_the_contract_has_bad_input_here() {
     bad_changes_of_members("", &mut bad);
     bad_changes_of_nodes("", "", &mut bad);
     bad_requests_of_tokens(&mut bad);
+    bad_maintenance(&mut bad);
     bad_requests_of_the_leader(&mut bad);
     let mut covered: BTreeSet<_> = bad.0.into_iter().map(|bad| bad.path).collect();
     assert!(covered.insert(EXCHANGE.to_owned()), "it has a test of its own");

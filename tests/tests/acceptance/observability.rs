@@ -119,6 +119,8 @@ async fn every_promised_metric_is_there_and_counts() {
         "rollcall_rpc_seconds_bucket{service,method,code}",
         "rollcall_role{role}",
         "rollcall_epoch{}",
+        "rollcall_maintenance{}",
+        "rollcall_quota_refusals_total{limit}",
     ] {
         assert!(families.contains(promised), "{promised} is not among {families:#?}");
     }

@@ -234,6 +234,8 @@ fn malformed(error: &serde_json::Error) -> RingFormatError {
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
     use super::*;
 
     fn ring() -> KeyRing {
@@ -308,6 +310,65 @@ mod tests {
         assert_eq!(refused(&value.to_string()), RingFormatError::Twice { kid: twice });
         value["keys"].as_array_mut().unwrap().extend(std::iter::repeat_n(first, KEYS_MAX));
         assert_eq!(refused(&value.to_string()), RingFormatError::TooManyKeys);
+    }
+
+    /// Whatever chance makes of a ring's file: it is refused or read, never a panic, never a key that was not there, and
+    /// no error tells a seed.
+    #[test]
+    fn no_random_change_of_a_file_makes_another_key_or_a_panic() {
+        let mut rng = StdRng::seed_from_u64(0x5eed);
+        let ring = ring();
+        let good = text(&ring).into_bytes();
+        let kids: Vec<_> = ring.keys().map(|(_, key)| key.kid()).collect();
+        let seeds: Vec<_> = ring.keys().map(|(_, key)| hex::encode(key.seed())).collect();
+        let mut read_back = 0;
+        for _ in 0..10_000 {
+            let mut bytes = good.clone();
+            for _ in 0..rng.random_range(1..4) {
+                let (at, to) = (rng.random_range(0..bytes.len()), rng.random_range(0..bytes.len()));
+                match rng.random_range(0..6) {
+                    0 => bytes[at] = rng.random(),
+                    1 => bytes.insert(at, b"\"{}[]:,0 \\x\0"[rng.random_range(0..12)]),
+                    2 => drop(bytes.remove(at)),
+                    3 => bytes.swap(at, to),
+                    4 => drop(bytes.drain(at.min(to)..(at.min(to) + 80).min(at.max(to)))),
+                    _ => {
+                        let piece = bytes[at.min(to)..(at.min(to) + 200).min(at.max(to))].to_vec();
+                        drop(bytes.splice(at..at, piece));
+                    }
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            match read(&bytes) {
+                Ok(ring) => {
+                    read_back += 1;
+                    assert!(ring.keys().all(|(_, key)| kids.contains(&key.kid())));
+                }
+                Err(error) => {
+                    let told = format!("{error} {error:?}");
+                    assert!(seeds.iter().all(|seed| !told.contains(&seed[..16])), "{error}");
+                }
+            }
+        }
+        assert!((1..10_000).contains(&read_back), "{read_back} were read");
+    }
+
+    #[test]
+    fn no_random_bytes_are_a_ring_or_a_panic() {
+        let mut rng = StdRng::seed_from_u64(0x5eed);
+        for _ in 0..10_000 {
+            let noise: Vec<u8> = (0..rng.random_range(0..300)).map(|_| rng.random()).collect();
+            let letters: Vec<u8> = (0..rng.random_range(0..300))
+                .map(|_| b"\"{}[]:,0123 truefalsn\\"[rng.random_range(0..22)])
+                .collect();
+            assert!(read(&noise).is_err() && read(&letters).is_err());
+        }
+        for depth in [100, 1_000, FILE_BYTES_MAX] {
+            assert!(read("[".repeat(depth).as_bytes()).is_err());
+            assert!(read("{\"a\":".repeat(depth / 5).as_bytes()).is_err());
+        }
     }
 
     #[test]

@@ -96,6 +96,7 @@ pub(crate) async fn run(arguments: &[&str], mut output: Output, stop: impl Futur
             Command::Token(command) => command.execute(&mut output).await,
             Command::Leader(command) => command.execute(&mut output).await,
             Command::Audit(command) => command.execute(&mut output).await,
+            Command::Maintenance(command) => command.execute(&mut output).await,
         }
     };
     let done = tokio::time::timeout(Duration::from_secs(30), ran).await.expect("the verb hangs");

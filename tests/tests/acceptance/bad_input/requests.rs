@@ -8,9 +8,9 @@ use contracts::{
         ForgetNodeRequest, GetNodeRequest, GetRosterRequest, GetSessionRequest, HeartbeatRequest,
         IdempotencyClass, IssueTokenRequest, ListAuditEntriesRequest, ListMembersRequest, ListNodesRequest,
         ListSessionsRequest, MemberRole, MemberState, RaiseVersionFloorRequest, RemoveMemberRequest,
-        RenewTokenRequest, ReportedHealth, RevokeNodeRequest, RevokeTokenRequest, SetMemberRequest,
-        StepDownRequest, StreamHeartbeatsRequest, Tool, TransferNodeRequest, UpdateCapabilitiesRequest,
-        WatchRosterRequest, revoke_node_request::Scope as Bar,
+        RenewTokenRequest, ReportedHealth, RevokeNodeRequest, RevokeTokenRequest, SetMaintenanceRequest,
+        SetMemberRequest, StepDownRequest, StreamHeartbeatsRequest, Tool, TransferNodeRequest,
+        UpdateCapabilitiesRequest, WatchRosterRequest, revoke_node_request::Scope as Bar,
     },
 };
 use prost::Message;
@@ -587,5 +587,19 @@ pub(super) fn bad_requests_of_tokens(bad: &mut BadRequests) {
     bad.add(listing, "page_size", &ListAuditEntriesRequest { page_size: -1, ..list.clone() });
     for page_token in page_tokens().into_iter().chain(["garbage".to_owned()]) {
         bad.add(listing, "page_token", &ListAuditEntriesRequest { page_token, ..list.clone() });
+    }
+}
+
+pub(super) fn bad_maintenance(bad: &mut BadRequests) {
+    let on =
+        SetMaintenanceRequest { on: true, reason: "test".to_owned(), ..SetMaintenanceRequest::default() };
+    let setting = "MaintenanceService/SetMaintenance";
+    for reason in reasons() {
+        bad.add(setting, "reason", &SetMaintenanceRequest { reason: reason.clone(), ..on.clone() });
+        bad.add(setting, "reason", &SetMaintenanceRequest { on: false, reason, ..on.clone() });
+    }
+    bad.add(setting, "reason", &SetMaintenanceRequest { reason: String::new(), ..on.clone() });
+    for request_id in request_ids() {
+        bad.add(setting, "request_id", &SetMaintenanceRequest { request_id, ..on.clone() });
     }
 }

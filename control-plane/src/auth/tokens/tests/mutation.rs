@@ -85,3 +85,47 @@ fn no_random_text_is_a_token_or_a_panic() {
         }
     }
 }
+
+/// Our own key signed it, so all that stands between it and a caller is how the claims are read.
+#[test]
+fn no_hostile_claim_is_read_as_a_good_one_or_a_panic() {
+    use serde_json::json;
+
+    let ring = ring();
+    let good = payload(&ring);
+    let hostile = [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(u64::MAX),
+        json!(1.5e308),
+        json!(""),
+        json!(" "),
+        json!("\0"),
+        json!("x".repeat(400)),
+        json!("00000000-0000-0000-0000-000000000000"),
+        json!("admin admin"),
+        json!("10000-01-01T00:00:00Z"),
+        json!("0000-01-01T00:00:00-23:59"),
+        json!("-9999-01-01T00:00:00Z"),
+        json!("+99999-01-01T00:00:00Z"),
+        json!([]),
+        json!(["node"]),
+        json!({}),
+        json!({"sub": "x"}),
+    ];
+    for name in ["sub", "scope", "aud", "exp", "iat", "jti", "nbf"] {
+        for value in &hostile {
+            let mut claims = good.clone();
+            claims[name] = value.clone();
+            assert!(verdict(&ring, &claims.to_string()).is_some(), "{name}: {value}");
+        }
+        let mut claims = good.clone();
+        let had = claims.as_object_mut().unwrap().remove(name).is_some();
+        assert_eq!(verdict(&ring, &claims.to_string()).is_some(), had, "without {name}");
+    }
+    for text in ["null", "[]", "{", "\"\"", "\u{feff}{}", &"[".repeat(300), &format!("{good}{good}")] {
+        assert!(verdict(&ring, text).is_some(), "{text}");
+    }
+}
