@@ -36,10 +36,10 @@ impl Run {
                 _ = &mut self.stop => return Err(Outcome::Detached(Detachment::NotAttached)),
                 () = sleep(wait) => {}
             }
-            if self.tokens.reread().await {
+            if self.way.tokens.reread().await {
                 return Ok(());
             }
-            let setback = match self.tokens.prepare().await {
+            let setback = match self.way.tokens.prepare().await {
                 Ok(()) => match self.exchange(&join).await? {
                     Ok(()) => return Ok(()),
                     Err(setback) => setback,
@@ -49,7 +49,7 @@ impl Run {
             // Another token would not help: it is the join token that is refused.
             match after_attach(&setback, Hope::None) {
                 AfterAttach::Retry(retry) => {
-                    let from = self.route.current().clone();
+                    let from = self.way.route.current().clone();
                     wait = self.retry_in(&from, retry);
                     self.announcer.apply(|standing| standing.set_back(setback));
                 }
@@ -60,7 +60,7 @@ impl Run {
 
     /// One try. Its answer is awaited even when the application wants out: a join token may count once.
     async fn exchange(&mut self, join: &JoinToken) -> Result<Result<(), Setback>, Outcome> {
-        let mut call = pin!(self.line().exchange(self.pace.deadline(), join));
+        let mut call = pin!(self.way.line().exchange(self.pace.deadline(), join));
         let (answer, is_stopped) = tokio::select! {
             biased;
             _ = &mut self.stop => (timeout(DETACH_DEADLINE, call).await.ok(), true),
@@ -68,12 +68,12 @@ impl Run {
         };
         let mut result = Ok(());
         if let Some(Answer { address, open, result: received }) = answer {
-            self.keep_open(&address, open);
+            self.way.keep_open(&address, open);
             match received {
                 Ok(token) => {
-                    self.tokens.obtained(token).await;
-                    self.route.reached();
-                    self.backoff.reset();
+                    self.way.tokens.obtained(token).await;
+                    self.way.route.reached();
+                    self.way.backoff.reset();
                     info!("the join token was exchanged for a token");
                 }
                 Err(setback) => result = Err(setback),
@@ -99,12 +99,12 @@ impl Run {
                 reason = &mut self.stop => return Err(self.stop_while_attaching(call, reason).await),
                 answer = &mut call => answer,
             };
-            self.keep_open(&address, open);
+            self.way.keep_open(&address, open);
             let setback = match result {
                 Ok(response) => return Ok(self.take_slot(response, first_sent_at, sent_at)),
                 Err(setback) => setback,
             };
-            match after_attach(&setback, self.tokens.hope()) {
+            match after_attach(&setback, self.way.tokens.hope()) {
                 AfterAttach::Retry(retry) => {
                     wait = self.retry_in(&address, retry);
                     self.announcer.apply(|standing| standing.set_back(setback));
@@ -124,7 +124,7 @@ impl Run {
             declaration: self.config.declaration.as_ref().map(|declaration| declaration.to_wire()),
             participant_id: String::new(),
         };
-        let line = self.line();
+        let line = self.way.line();
         let deadline = self.pace.deadline();
         Box::pin(async move {
             let attach = |mut client: Client, request| async move { client.attach(request).await };
@@ -140,7 +140,7 @@ impl Run {
     ) -> Attached {
         let generation = response.generation;
         self.pace.follow(response.next_heartbeat_in.and_then(|interval| interval.try_into().ok()));
-        self.route.reached();
+        self.way.route.reached();
         // A repeat changes nothing at the server: contact was made by the first of our tries that arrived, which may
         // be any of them. So count from the first of all, and beat at once.
         let is_repeated = response.declaration_outcome() == v1::DeclarationOutcome::Repeated;
@@ -183,10 +183,10 @@ impl Run {
         reason: Result<String, RecvError>,
     ) -> Outcome {
         let Ok(answer) = timeout(DETACH_DEADLINE, call).await else {
-            let setback = Setback::no_answer(self.route.current(), DETACH_DEADLINE);
+            let setback = Setback::no_answer(self.way.route.current(), DETACH_DEADLINE);
             return Outcome::Detached(Detachment::Unacknowledged(setback));
         };
-        self.keep_open(&answer.address, answer.open);
+        self.way.keep_open(&answer.address, answer.open);
         match answer.result {
             Ok(response) => self.detach(response.generation, detach::reason(reason)).await,
             // A refused attach took no slot, and neither did one that was not sent.

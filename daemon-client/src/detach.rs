@@ -36,19 +36,19 @@ impl Run {
     pub(crate) async fn detach(&mut self, generation: Generation, reason: String) -> Outcome {
         let until = Instant::now() + DETACH_DEADLINE;
         // The waits of a long outage would use up the deadline.
-        self.backoff.reset();
-        let mut last = Setback::no_answer(self.route.current(), DETACH_DEADLINE);
+        self.way.backoff.reset();
+        let mut last = Setback::no_answer(self.way.route.current(), DETACH_DEADLINE);
         let detachment = loop {
             let call = self.detach_call(generation, reason.clone());
             let Ok(Answer { address, open, result }) = timeout_at(until, call).await else {
                 break Detachment::Unacknowledged(last);
             };
-            self.keep_open(&address, open);
+            self.way.keep_open(&address, open);
             let setback = match result {
                 Ok(v1::DetachResponse {}) => break Detachment::Acknowledged,
                 Err(setback) => setback,
             };
-            match after_detach(&setback, self.tokens.hope()) {
+            match after_detach(&setback, self.way.tokens.hope()) {
                 AfterDetach::Retry(retry) => {
                     let wait = self.retry_in(&address, retry);
                     last = setback;
@@ -64,7 +64,7 @@ impl Run {
 
     fn detach_call(&self, generation: Generation, reason: String) -> Call<v1::DetachResponse> {
         let message = v1::DetachRequest { node_id: self.config.node_id.to_string(), generation, reason };
-        let line = self.line();
+        let line = self.way.line();
         let deadline = self.pace.deadline();
         Box::pin(async move {
             let detach = |mut client: Client, request| async move { client.detach(request).await };

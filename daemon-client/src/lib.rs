@@ -40,9 +40,12 @@
 //! - Two daemons with one node id do not fight: the older one ends as [`Outcome::Superseded`] and never attaches again.
 //! - One task does all the work, and its death is an outcome. Every call has a deadline, every queue a bound.
 //!
-//! Deliberately absent: many nodes over one stream, which is for relays, and any clock but the monotonic one for
-//! what concerns the attachment (the wall clock only tells how old a token from a file is). That clock stands still
-//! while a machine is suspended; a node that wakes up learns from its next beat what happened.
+//! A program that speaks for many nodes over few streams, such as a relay or a load tool, goes the same [`Way`] to the
+//! active server and makes its calls itself.
+//!
+//! Deliberately absent: the beats of many nodes over one stream, which is for such programs, and any clock but the
+//! monotonic one for what concerns the attachment (the wall clock only tells how old a token from a file is). That clock
+//! stands still while a machine is suspended; a node that wakes up learns from its next beat what happened.
 
 mod address;
 mod announce;
@@ -63,6 +66,7 @@ mod standing;
 mod stay;
 mod token;
 mod update;
+mod way;
 
 pub use client_tls::{Distrust, Trust};
 
@@ -74,3 +78,4 @@ pub use setback::Setback;
 pub use standing::{Attachment, Standing};
 pub use token::{JoinToken, Token, TokenError, TokenSource};
 pub use update::{HealthReport, Update, UpdateError, Updated};
+pub use way::{Caller, Connection, Way};

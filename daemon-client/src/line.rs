@@ -128,7 +128,7 @@ impl Line {
         }
     }
 
-    async fn connected(self, deadline: Duration) -> Result<Open, Setback> {
+    pub(crate) async fn connected(self, deadline: Duration) -> Result<Open, Setback> {
         if let Some(open) = self.open {
             return Ok(open);
         }
@@ -149,6 +149,14 @@ impl Line {
 }
 
 impl Open {
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// Whether both are connections to one address.
     pub(crate) fn is_to(&self, address: &Address) -> bool {
         self.address == *address

@@ -4,20 +4,18 @@ use std::{pin::Pin, time::Duration};
 
 use contracts::InstanceId;
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::sync::{mpsc, oneshot, watch};
-use tracing::warn;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::{
     Address, Config, JoinToken, Outcome,
     announce::Announcer,
-    backoff::Backoff,
-    line::{Answer, Line, Open},
+    line::Answer,
     pace::Pace,
     reaction::Retry,
-    route::{Hop, Route},
-    token::{Tokens, keep},
+    token::Tokens,
     update::{Update, UpdateError, Updated},
+    way::Way,
 };
 
 /// A call under way. It borrows nothing, so that several can be under way beside the waiting.
@@ -36,15 +34,11 @@ pub(crate) struct Run {
     pub(crate) config: Config,
     /// This run of the daemon. A repeated attach of one instance is answered alike.
     pub(crate) instance_id: InstanceId,
-    pub(crate) route: Route,
-    /// The connection in use. The token is renewed over it.
-    pub(crate) open: watch::Sender<Option<Open>>,
-    pub(crate) tokens: Tokens,
+    /// Its back-off is reset by an acknowledged beat alone: an attach whose first beat is refused is not all well.
+    pub(crate) way: Way,
     /// Exchanged for the first token.
     pub(crate) join: Option<JoinToken>,
     pub(crate) pace: Pace,
-    /// Reset by an acknowledged beat alone: an attach whose first beat is refused is not all well.
-    pub(crate) backoff: Backoff,
     pub(crate) rng: StdRng,
     pub(crate) announcer: Announcer,
     pub(crate) requests: mpsc::Receiver<Request>,
@@ -76,13 +70,10 @@ impl Run {
         let (tokens, join) = Tokens::new(config.token.clone());
         Self {
             instance_id: InstanceId(Uuid::new_v4()),
-            route: Route::new(config.addresses.clone()),
+            way: Way::with(config.addresses.clone(), tokens, config.trust.clone()),
             config,
-            open: watch::Sender::new(None),
-            tokens,
             join,
             pace: Pace::default(),
-            backoff: Backoff::default(),
             rng: StdRng::from_os_rng(),
             announcer,
             requests,
@@ -92,7 +83,7 @@ impl Run {
     }
 
     pub(crate) async fn run(mut self) {
-        let keeping = keep(self.tokens.clone(), self.open.subscribe());
+        let keeping = self.way.keep_token();
         let outcome = tokio::select! {
             biased;
             outcome = self.until_the_end() => outcome,
@@ -121,62 +112,8 @@ impl Run {
         }
     }
 
-    /// The server to call now.
-    pub(crate) fn line(&self) -> Line {
-        Line {
-            address: self.route.current().clone(),
-            tokens: self.tokens.clone(),
-            trust: self.config.trust.clone(),
-            open: self.open.borrow().clone(),
-        }
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.borrow().is_some()
-    }
-
-    /// Keeps the connection of an answer, unless the client has moved on to another address since.
-    pub(crate) fn keep_open(&mut self, address: &Address, open: Option<Open>) {
-        if address == self.route.current() {
-            self.open.send_if_modified(|before| {
-                let is_news = match (&*before, &open) {
-                    (Some(_), Some(open)) => !open.is_to(address),
-                    (before, open) => before.is_some() != open.is_some(),
-                };
-                *before = open;
-                is_news
-            });
-        }
-    }
-
     /// Moves to where a call that went to `from` is to be repeated, and tells how long to wait before.
     pub(crate) fn retry_in(&mut self, from: &Address, retry: Retry) -> Duration {
-        let cap = self.pace.backoff_cap();
-        match retry {
-            Retry::Here { advised } => self.backoff.next(cap, advised, &mut self.rng),
-            // Another call found out before, and its move counts.
-            Retry::Elsewhere { named: _, advised } if from != self.route.current() => {
-                self.backoff.hop(cap, advised, &mut self.rng)
-            }
-            Retry::Elsewhere { named, advised } => {
-                self.open.send_replace(None);
-                let named = self.followable(named);
-                match self.route.move_on(named) {
-                    Hop::WithinRound => self.backoff.hop(cap, advised, &mut self.rng),
-                    Hop::RoundOver => self.backoff.next(cap, advised, &mut self.rng),
-                }
-            }
-        }
-    }
-
-    /// The address that a server named, unless it would lead from TLS into the clear.
-    fn followable(&self, named: Option<Address>) -> Option<Address> {
-        named.filter(|named| {
-            let is_followable = self.route.may_follow(named);
-            if !is_followable {
-                warn!(%named, "a server named an address in clear, which is not followed from one with TLS");
-            }
-            is_followable
-        })
+        self.way.retry_in(from, retry, self.pace.backoff_cap())
     }
 }

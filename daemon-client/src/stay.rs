@@ -90,7 +90,7 @@ impl Run {
     async fn next(&mut self, agenda: &mut Agenda) -> Happening {
         let fence_at = self.announcer.standing().fence_at();
         // An update goes over a connection that beats have opened: without one it would only fail beside them.
-        let is_update_waiting = self.request.is_some() && agenda.update.is_none() && self.is_open();
+        let is_update_waiting = self.request.is_some() && agenda.update.is_none() && self.way.is_open();
         let takes_requests = self.request.is_none() && agenda.update.is_none();
         tokio::select! {
             biased;
@@ -110,7 +110,7 @@ impl Run {
             generation,
             health: v1::ReportedHealth::from(self.config.health).into(),
         };
-        let line = self.line();
+        let line = self.way.line();
         let deadline = self.pace.deadline();
         Box::pin(async move {
             let heartbeat = |mut client: Client, request| async move { client.heartbeat(request).await };
@@ -125,7 +125,7 @@ impl Run {
         answer: Answer<v1::HeartbeatResponse>,
     ) -> Option<Leave> {
         let Answer { address, open, result } = answer;
-        self.keep_open(&address, open);
+        self.way.keep_open(&address, open);
         let setback = match result {
             Ok(response) => {
                 self.acknowledged(agenda, sent_at, response.ack.unwrap_or_default());
@@ -133,14 +133,14 @@ impl Run {
             }
             Err(setback) => setback,
         };
-        match after_beat(&setback, self.tokens.hope()) {
+        match after_beat(&setback, self.way.tokens.hope()) {
             AfterBeat::Retry(retry) => {
                 agenda.beat_at = Instant::now() + self.retry_in(&address, retry);
                 self.announcer.apply(|standing| standing.set_back(setback));
                 None
             }
             AfterBeat::Reattach { advised } => {
-                let after = self.backoff.next(self.pace.backoff_cap(), advised, &mut self.rng);
+                let after = self.way.back_off(self.pace.backoff_cap(), advised);
                 self.announcer.apply(|standing| standing.lost(setback));
                 Some(Leave::Reattach { after })
             }
@@ -151,8 +151,8 @@ impl Run {
     fn acknowledged(&mut self, agenda: &mut Agenda, sent_at: Instant, ack: v1::BeatAck) {
         let now = Instant::now();
         self.pace.follow(ack.next_heartbeat_in.and_then(|interval| interval.try_into().ok()));
-        self.route.reached();
-        self.backoff.reset();
+        self.way.route.reached();
+        self.way.backoff.reset();
         agenda.beat_at = now + self.pace.next_beat(&mut self.rng);
         let floor = Some(ack.min_client_version).filter(|floor| !floor.is_empty());
         self.announcer.apply(|standing| standing.acknowledged(ack.read_only, floor, sent_at, now));
@@ -183,7 +183,7 @@ impl Run {
             health_reason: report.map(|report| report.reason.clone()).unwrap_or_default(),
         };
         self.request = Some(request);
-        let line = self.line();
+        let line = self.way.line();
         let deadline = self.pace.deadline();
         Some(Box::pin(async move {
             let update =
@@ -198,7 +198,7 @@ impl Run {
         answer: Answer<v1::UpdateCapabilitiesResponse>,
     ) -> Option<Leave> {
         let Answer { address, open, result } = answer;
-        self.keep_open(&address, open);
+        self.way.keep_open(&address, open);
         let setback = match result {
             Ok(response) => {
                 self.updated(response);
@@ -206,18 +206,18 @@ impl Run {
             }
             Err(setback) => setback,
         };
-        match after_update(&setback, self.tokens.hope()) {
+        match after_update(&setback, self.way.tokens.hope()) {
             AfterUpdate::Retry(retry) => {
                 agenda.update_at = Instant::now() + self.retry_in(&address, retry);
                 // The beat is what opens the next connection, so it comes no later than the update would.
-                if !self.is_open() {
+                if !self.way.is_open() {
                     agenda.beat_at = agenda.beat_at.min(agenda.update_at);
                 }
                 self.announcer.apply(|standing| standing.set_back(setback));
                 None
             }
             AfterUpdate::Reattach { advised } => {
-                let after = self.backoff.next(self.pace.backoff_cap(), advised, &mut self.rng);
+                let after = self.way.back_off(self.pace.backoff_cap(), advised);
                 self.announcer.apply(|standing| standing.lost(setback));
                 Some(Leave::Reattach { after })
             }

@@ -1,17 +1,15 @@
 //! The command line and the environment.
 
-use std::{
-    error::Error,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
+use clap::{Parser, ValueEnum};
 use contracts::{EventEnvelopeVersion, NodeId, SessionId};
-use daemon_client::{Addresses, Config, Health, JoinToken, Token, TokenSource, Trust};
+use daemon_client::{Config, Health, JoinToken, TokenSource};
 
 use crate::{
     capability::{CapabilityFlag, declaration},
     exit::Exit,
+    server_flags::{ServerFlags, missing, wrong},
 };
 
 /// Name of the file in the state folder.
@@ -43,33 +41,19 @@ terminal; RUST_LOG sets how much.";
 #[derive(Parser)]
 #[command(name = "rollcall-daemon", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{}", Exit::table()))]
 pub(crate) struct Flags {
-    /// Addresses of the control plane, comma-separated: the active server and its standbys, in any order, all http:// or
-    /// all https://.
-    #[arg(long, value_name = "URL[,URL]", env = "ROLLCALL_ADDR", default_value = "http://127.0.0.1:7420")]
-    addr: Addresses,
+    #[command(flatten)]
+    servers: ServerFlags,
 
-    /// Token that says who owns the node. Better set in the environment: others on this machine can read flags.
-    // Kept as text and parsed later, for clap shows a value that it cannot parse.
-    #[arg(long, value_name = "TOKEN", env = "ROLLCALL_TOKEN", hide_env_values = true, conflicts_with_all = ["token_file", "join_token"])]
-    token: Option<String>,
-
-    /// File that holds the token, in place of --token. Read again when it changes; a renewed token is put there. While
-    /// there is no valid token in it, the daemon waits for one [default: `token` in the state folder, if it is there or
-    /// a join token is given].
-    #[arg(long, value_name = "FILE", env = "ROLLCALL_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
-
-    /// Join token, exchanged once for a token when there is none in the token file. Better set in the environment.
-    #[arg(long, value_name = "TOKEN", env = "ROLLCALL_JOIN_TOKEN", hide_env_values = true)]
+    /// Join token, exchanged once for a token when there is none in the token file, which is `token` in the state folder
+    /// unless --token-file says otherwise. Better set in the environment.
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "ROLLCALL_JOIN_TOKEN",
+        hide_env_values = true,
+        conflicts_with = "token"
+    )]
     join_token: Option<String>,
-
-    /// PEM file of the certificates that https:// servers are checked by, in place of those of the system.
-    #[arg(long, value_name = "FILE", env = "ROLLCALL_CA_CERT")]
-    ca_cert: Option<PathBuf>,
-
-    /// Name that the certificates of https:// servers must have, in place of the host of the address.
-    #[arg(long, value_name = "NAME", env = "ROLLCALL_TLS_SERVER_NAME")]
-    tls_server_name: Option<String>,
 
     /// Session to attach to.
     #[arg(long, value_name = "UUID", env = "ROLLCALL_SESSION")]
@@ -123,9 +107,9 @@ impl Flags {
     /// Faults that clap cannot see, told as clap tells its own.
     pub(crate) fn config(self, node_id: NodeId, state: Option<&Path>) -> Result<Config, clap::Error> {
         let token = self.token_source(state)?;
-        let trust = self.trust()?;
+        let trust = self.servers.trust()?;
         Ok(Config {
-            addresses: self.addr,
+            addresses: self.servers.addr,
             token,
             trust,
             session_id: self.session,
@@ -137,8 +121,8 @@ impl Flags {
     }
 
     fn token_source(&self, state: Option<&Path>) -> Result<TokenSource, clap::Error> {
-        if let Some(token) = &self.token {
-            return Token::parse(token).map(TokenSource::from).map_err(|error| wrong("--token", &error));
+        if let Some(token) = self.servers.token()? {
+            return Ok(token.into());
         }
         let join = self.join_token.as_deref().map(JoinToken::parse).transpose();
         let join = join.map_err(|error| wrong("--join-token", &error))?;
@@ -146,7 +130,7 @@ impl Flags {
             let path = state?.join(TOKEN_FILE);
             (join.is_some() || path.exists()).then_some(path)
         };
-        match self.token_file.clone().or_else(kept) {
+        match self.servers.token_file.clone().or_else(kept) {
             Some(path) => Ok(TokenSource::File { path, join }),
             None if join.is_some() => {
                 Err(missing("there is no place to keep a token in: pass --token-file or --state-dir"))
@@ -156,36 +140,12 @@ impl Flags {
             }
         }
     }
-
-    fn trust(&self) -> Result<Trust, clap::Error> {
-        let trust = match &self.ca_cert {
-            Some(file) => Trust::of_file(file).map_err(|error| wrong("--ca-cert", &error))?,
-            None => Trust::of_system(),
-        };
-        match &self.tls_server_name {
-            Some(name) => trust.expecting(name).map_err(|error| wrong("--tls-server-name", &error)),
-            None => Ok(trust),
-        }
-    }
-}
-
-fn missing(what: &str) -> clap::Error {
-    Flags::command().error(ErrorKind::MissingRequiredArgument, what)
-}
-
-/// A value that cannot be used, with the causes: an error about a file leaves why to them.
-fn wrong(flag: &str, error: &dyn Error) -> clap::Error {
-    let mut text = format!("{flag}: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    Flags::command().error(ErrorKind::ValueValidation, text)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     const SESSION: &str = "01890a5d-ac96-774b-bcce-b302099a8057";

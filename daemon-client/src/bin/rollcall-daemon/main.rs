@@ -5,6 +5,7 @@ mod capability;
 mod exit;
 mod flags;
 mod logging;
+mod server_flags;
 mod signals;
 mod state_folder;
 
