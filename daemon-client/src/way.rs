@@ -88,19 +88,21 @@ impl Way {
         self.route.current()
     }
 
-    /// Connects anew.
+    /// The open connection, or a new one.
     ///
     /// # Errors
     ///
     /// When there is no connection within `deadline`; [`Self::after`] tells what to do then.
     pub async fn connect(&mut self, deadline: Duration) -> Result<Connection, Setback> {
-        self.open.send_replace(None);
         let line = self.line();
+        let is_open = self.is_open();
         let open = match timeout(deadline, line.connected(deadline)).await {
             Ok(opened) => opened?,
             Err(Elapsed { .. }) => return Err(Setback::no_answer(self.address(), deadline)),
         };
-        self.open.send_replace(Some(open.clone()));
+        if !is_open {
+            self.open.send_replace(Some(open.clone()));
+        }
         Ok(Connection { open, tokens: self.tokens.clone() })
     }
 
