@@ -1,12 +1,13 @@
 //! The harness of the acceptance tests: real Postgres, real processes, real sockets.
 //!
-//! A test gets a database of its own ([`Database`]), starts the built binaries on it ([`Plane`], [`Daemon`]), speaks the
+//! A test gets a database of its own ([`Database`]), starts the built binaries on it ([`Plane`], [`Daemon`], [`Fleet`]), speaks the
 //! protocol ([`Client`]), and waits for states ([`eventually`]), never for time to pass.
 
 mod authority;
 mod binaries;
 mod client;
 mod daemon;
+mod fleet;
 mod keys;
 mod living;
 mod noise;
@@ -26,6 +27,7 @@ pub use authority::{Authority, Certificate};
 pub use binaries::binary;
 pub use client::{Attaching, Client, refusal};
 pub use daemon::Daemon;
+pub use fleet::Fleet;
 pub use keys::{dated_token, forged_token, key_ring_file, signed_token, token, token_for, user_scopes};
 pub use living::{Attached, Living};
 pub use noise::{Known, Noise};

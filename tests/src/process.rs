@@ -22,9 +22,14 @@ pub struct Process {
 impl Process {
     /// Starts a command with its stderr captured.
     pub fn start(name: &str, command: &mut Command) -> Self {
+        Self::start_into(name, command, Stdio::null())
+    }
+
+    /// The same, with its stdout going there.
+    pub fn start_into(name: &str, command: &mut Command, stdout: Stdio) -> Self {
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));

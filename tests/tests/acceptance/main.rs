@@ -10,6 +10,7 @@ mod capabilities;
 mod daemons;
 mod doctor;
 mod explain;
+mod fleet;
 mod floor;
 mod fuzz;
 mod generations;

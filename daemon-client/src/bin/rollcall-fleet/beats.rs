@@ -124,10 +124,12 @@ impl Beats {
                 numbered = self.link.connection() => numbered,
             };
             let leave = self.over(&numbered).await;
+            if matches!(leave, Leave::Stop) {
+                break;
+            }
             self.give_up_in_flight();
             let wait = match leave {
-                Leave::Stop => break,
-                Leave::Replaced => Duration::ZERO,
+                Leave::Stop | Leave::Replaced => Duration::ZERO,
                 Leave::Again(wait) => wait,
                 Leave::Failed(setback) => {
                     self.link.failed(numbered.number, setback).await;

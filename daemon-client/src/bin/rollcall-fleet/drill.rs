@@ -28,8 +28,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 /// Least wait before a refused call is repeated, when the server gave none, and the jitter on top of any wait.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
-/// A shorter interval says nothing about who is heard: machines pause for longer.
-const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// Two intervals that are shorter than this say nothing about who is heard: machines pause for longer.
+const UNHEARD_AFTER_MIN: Duration = Duration::from_secs(10);
 
 /// Why a run cannot go on.
 #[derive(Clone, Debug)]
@@ -135,11 +135,11 @@ impl Drill {
         tally.attached + tally.lost_at_attach >= self.plan.nodes
     }
 
-    /// How many attached nodes are to beat and were not acknowledged for two intervals.
+    /// How many attached nodes are to beat and were not acknowledged for two intervals, or 10 s.
     pub(crate) fn unheard(&self, at: Duration) -> u32 {
         let (patience, lost) = {
             let tally = self.tally();
-            (tally.interval.max(LEAST_INTERVAL) * 2, tally.lost - tally.lost_at_attach)
+            ((tally.interval * 2).max(UNHEARD_AFTER_MIN), tally.lost - tally.lost_at_attach)
         };
         let is_unheard = |node: u32| {
             let silent = self.silence.of(&self.plan, node);

@@ -63,7 +63,7 @@ pub(crate) struct Nodes {
     pub(crate) reattached: u64,
     /// Nodes that were refused for ever.
     pub(crate) lost: u32,
-    /// Nodes that were to beat and were not acknowledged for two intervals before the end.
+    /// Nodes that were to beat and were not acknowledged for two intervals, 10 s at least, before the end.
     pub(crate) unheard: u32,
     /// Nodes that gave their slot back at the end.
     pub(crate) detached: u32,
