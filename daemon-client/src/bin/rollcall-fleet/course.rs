@@ -64,7 +64,7 @@ struct Tasks {
     stop: watch::Sender<bool>,
     storms: watch::Sender<u64>,
     streams: JoinSet<Vec<Held>>,
-    /// Keepers of connections; needed to the very end.
+    /// Keepers of connections and of the token; needed to the very end.
     keepers: JoinSet<()>,
     /// Attaches and watches, whose work ends with the beats.
     others: JoinSet<()>,
@@ -146,15 +146,13 @@ impl Tasks {
         let mut keepers = JoinSet::new();
         let mut open = |name: String, is_counted| {
             let way = way.beside();
-            // Whichever connection is open may renew the token; it is renewed once.
-            let renewals = way.keep_token();
+            // All have one token, so one of them renews it.
+            if keepers.is_empty() {
+                let renewals = way.keep_token();
+                keepers.spawn(async move { match renewals.await {} });
+            }
             let (end, keeper) = link(drill, way, name, is_counted, storm.clone());
-            keepers.spawn(async move {
-                tokio::select! {
-                    () = keeper.run() => {}
-                    never = renewals => match never {},
-                }
-            });
+            keepers.spawn(keeper.run());
             end
         };
         let links: Vec<_> =

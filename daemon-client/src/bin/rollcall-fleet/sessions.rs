@@ -14,6 +14,7 @@ type Sessions = SessionServiceClient<InterceptedService<Channel, Token>>;
 
 /// Name of each session that is made.
 const NAME: &str = "rollcall-fleet";
+const CLOSE_REASON: &str = "the fleet is done";
 const BACKOFF_CAP: Duration = Duration::from_secs(1);
 
 /// Makes as many sessions. Tries for as long as `patience` to find a server, and again each time that one is lost.
@@ -24,7 +25,7 @@ pub(crate) async fn make(way: &mut Way, count: u32, patience: Duration) -> Resul
         let request = v1::CreateSessionRequest {
             session_id: Uuid::now_v7().to_string(),
             name: NAME.to_owned(),
-            min_client_version: String::new(),
+            ..v1::CreateSessionRequest::default()
         };
         let create = async |mut sessions: Sessions| sessions.create_session(request.clone()).await.map(drop);
         persist(way, patience, create).await?;
@@ -45,7 +46,11 @@ pub(crate) async fn look(way: &mut Way, session_id: &str, patience: Duration) ->
 /// Closes sessions, up to the first that cannot be closed now.
 pub(crate) async fn close(way: &mut Way, session_ids: &[String], patience: Duration) -> Result<(), Setback> {
     for session_id in session_ids {
-        let request = v1::CloseSessionRequest { session_id: session_id.clone() };
+        let request = v1::CloseSessionRequest {
+            session_id: session_id.clone(),
+            reason: CLOSE_REASON.to_owned(),
+            ..v1::CloseSessionRequest::default()
+        };
         let close = async |mut sessions: Sessions| sessions.close_session(request.clone()).await.map(drop);
         persist(way, patience, close).await?;
     }
