@@ -74,6 +74,13 @@ struct Nodes {
     pace: Pace,
 }
 
+impl Nodes {
+    /// The tick of the beat after the one that was taken from the wheel.
+    fn next_beat(&self, place: u32, now: Duration, rng: &mut impl Rng) -> u32 {
+        self.pace.next_beat(self.wheel.due_at(place), now, rng)
+    }
+}
+
 /// Beats that wait for their answer.
 struct Batch {
     sent_at: Duration,
@@ -230,7 +237,7 @@ impl Beats {
     fn is_to_beat(&mut self, place: u32, now: Duration) -> bool {
         let node = self.drill.plan.node_at(self.number, place);
         let again_at = if self.drill.silence.holds(&self.drill.plan, node) {
-            self.nodes.pace.next_beat(now, &mut self.rng)
+            self.nodes.next_beat(place, now, &mut self.rng)
         } else if self.nodes.generations[place as usize] != 0 {
             return true;
         } else if self.jobs.try_send(node).is_ok() {
@@ -280,7 +287,7 @@ impl Beats {
                     self.drill.contacts.note(node, batch.sent_at);
                     let asked = ack.next_heartbeat_in.and_then(|interval| interval.try_into().ok());
                     self.nodes.pace.follow(asked);
-                    Some(self.nodes.pace.next_beat(now, &mut self.rng))
+                    Some(self.nodes.next_beat(place, now, &mut self.rng))
                 }
                 Some(Outcome::Refusal(refusal)) => {
                     let refusal = ReceivedRefusal::from(refusal);

@@ -46,9 +46,13 @@ impl Pace {
         tick(now + self.interval.mul_f64(rng.random_range(0.0..=1.0)))
     }
 
-    /// The tick of the beat after one that was answered.
-    pub(crate) fn next_beat(&self, now: Duration, rng: &mut impl Rng) -> u32 {
-        tick(now + self.interval.mul_f64(1.0 - rng.random_range(0.0..=1.0) * self.jitter))
+    /// The tick of the beat after the one that was due then. It counts from there, not from the answer as a daemon's does,
+    /// unless that is over already: so the fleet stays spread over the interval, and an outage, after which all beats are
+    /// sent at once, has no echo one interval later that would look like another one.
+    pub(crate) fn next_beat(&self, due_at: u32, now: Duration, rng: &mut impl Rng) -> u32 {
+        let wait = self.interval.mul_f64(1.0 - rng.random_range(0.0..=1.0) * self.jitter);
+        let next = time_of(due_at) + wait;
+        tick(if next > now { next } else { now + wait })
     }
 
     /// How often to look for what is due.
@@ -84,11 +88,23 @@ mod tests {
     #[test]
     fn a_beat_is_early_by_the_jitter_at_most_and_late_by_less_than_a_tick() {
         let pace = Pace::new(Some(INTERVAL), 0.2);
-        let waits = waits(|rng| pace.next_beat(NOW, rng));
+        let waits = waits(|rng| pace.next_beat(tick(NOW), NOW, rng));
         assert!(waits.iter().all(|wait| (0.8..=1.001).contains(wait)));
         assert!(waits.iter().any(|wait| *wait < 0.82) && waits.iter().any(|wait| *wait > 0.98));
         let without = Pace::new(Some(INTERVAL), 0.0);
-        assert_eq!(time_of(without.next_beat(NOW, &mut StdRng::seed_from_u64(2))), NOW + INTERVAL);
+        assert_eq!(time_of(without.next_beat(tick(NOW), NOW, &mut StdRng::seed_from_u64(2))), NOW + INTERVAL);
+    }
+
+    #[test]
+    fn after_an_outage_beats_are_as_spread_as_before_it() {
+        let pace = Pace::new(Some(INTERVAL), 0.0);
+        let next = |due_s: u64| {
+            let due_at = tick(Duration::from_secs(due_s));
+            time_of(pace.next_beat(due_at, NOW, &mut StdRng::seed_from_u64(3)))
+        };
+        // What was due in the last interval was all sent at 100 s.
+        assert_eq!([86, 90, 99].map(next), [101, 105, 114].map(Duration::from_secs));
+        assert_eq!(next(30), NOW + INTERVAL, "its turn of then is over");
     }
 
     #[test]
