@@ -16,14 +16,20 @@ use crate::{
     link::{Link, Numbered},
 };
 
-/// Attaches under way at once over one connection.
-pub(crate) const WORKERS_PER_LINK: usize = 16;
+/// Calls under way at once over one connection, and over all: well below what a server lets one participant have.
+const WORKERS_PER_LINK_MAX: usize = 16;
+const WORKERS_MAX: usize = 256;
 /// What every node declares, so that it comes online.
 const CAPABILITY: &str = "fleet";
 const CAPABILITY_VERSION: &str = "1.0";
 
 /// Nodes that wait to be attached: those of the ramp, and those that the server lost.
 pub(crate) type Jobs = Arc<Mutex<mpsc::Receiver<u32>>>;
+
+/// How many calls are under way at once over each of these connections.
+pub(crate) fn workers_per_link(links: usize) -> usize {
+    (WORKERS_MAX / links.max(1)).clamp(1, WORKERS_PER_LINK_MAX)
+}
 
 /// Gives out all nodes, at most `rate` a second.
 pub(crate) async fn ramp(drill: Arc<Drill>, rate: Option<f64>, jobs: mpsc::Sender<u32>) {

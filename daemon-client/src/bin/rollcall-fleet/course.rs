@@ -12,7 +12,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    attach::{self, WORKERS_PER_LINK, Worker},
+    attach::{self, Worker, workers_per_link},
     beats::{Beats, Held},
     clock::Clock,
     detach,
@@ -185,7 +185,7 @@ impl Tasks {
         }
         let waiting = Arc::new(Mutex::new(waiting));
         for link in &links {
-            for _ in 0..WORKERS_PER_LINK {
+            for _ in 0..workers_per_link(links.len()) {
                 let worker = Worker {
                     drill: Arc::clone(drill),
                     link: link.clone(),

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    attach::WORKERS_PER_LINK,
+    attach::workers_per_link,
     beats::Held,
     drill::{DEADLINE, Drill, Meaning, meaning},
     link::{Link, Numbered},
@@ -25,7 +25,7 @@ pub(crate) async fn all(drill: &Arc<Drill>, links: &[Link], held: Vec<Held>) -> 
     let held = Arc::new(Mutex::new(held));
     let mut workers = JoinSet::new();
     for link in links {
-        for _ in 0..WORKERS_PER_LINK {
+        for _ in 0..workers_per_link(links.len()) {
             let (drill, held, mut link) = (Arc::clone(drill), Arc::clone(&held), link.clone());
             workers.spawn(async move {
                 let mut detached = 0;
