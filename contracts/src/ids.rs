@@ -102,7 +102,7 @@ impl SessionId {
     }
 }
 
-fn parse_uuid(field: &'static str, value: &str) -> Result<Uuid, FieldViolation> {
+pub(crate) fn parse_uuid(field: &'static str, value: &str) -> Result<Uuid, FieldViolation> {
     if value.is_empty() {
         return Err(FieldViolation::new(field, "is required"));
     }

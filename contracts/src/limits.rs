@@ -42,3 +42,20 @@ pub const TOKEN_CHARS_MAX: usize = 1_024;
 
 /// Active nodes a session holds unless the server is told otherwise.
 pub const ACTIVE_NODES_PER_SESSION_DEFAULT: u32 = 1_000;
+
+/// Characters of an event's type.
+pub const EVENT_TYPE_CHARS_MAX: usize = 128;
+/// Characters of an event's key.
+pub const EVENT_KEY_CHARS_MAX: usize = 256;
+/// Characters of a payload's content type.
+pub const CONTENT_TYPE_CHARS_MAX: usize = 128;
+/// Bytes of an event's payload.
+pub const EVENT_PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Events in one append, which is all or nothing.
+pub const EVENTS_PER_APPEND_MAX: usize = 512;
+/// Keys that a session's state holds.
+pub const STATE_KEYS_PER_SESSION_MAX: u64 = 100_000;
+/// Events, and points, in one message of a replication stream.
+pub const EVENTS_PER_MESSAGE_MAX: usize = 512;
+/// Bytes of payloads in one message of a replication stream, unless it holds a single event.
+pub const EVENT_BYTES_PER_MESSAGE_MAX: usize = 1024 * 1024;

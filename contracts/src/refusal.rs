@@ -160,6 +160,18 @@ registry! {
     SystemMaintenance = "system.maintenance", "SYSTEM_MAINTENANCE", Unavailable, 503, SameRequest;
     /// No standby waits to take over.
     ControllerNoStandby = "controller.no_standby", "CONTROLLER_NO_STANDBY", FailedPrecondition, 409, Never;
+    /// The log does not end where the append expected.
+    LogHeadMismatch = "log.head_mismatch", "LOG_HEAD_MISMATCH", Aborted, 409, Never;
+    /// An event of that id is in the log, and says something else.
+    LogEventIdConflict = "log.event_id_conflict", "LOG_EVENT_ID_CONFLICT", FailedPrecondition, 409, Never;
+    /// The events are not retained any more.
+    LogEventsPruned = "log.events_pruned", "LOG_EVENTS_PRUNED", FailedPrecondition, 409, Never;
+    /// The replica follows another history than this log.
+    ReplicationForeignHistory = "replication.foreign_history", "REPLICATION_FOREIGN_HISTORY", FailedPrecondition, 409, Never;
+    /// A newer stream of the same replica took over.
+    ReplicationStreamSuperseded = "replication.stream_superseded", "REPLICATION_STREAM_SUPERSEDED", Aborted, 409, Never;
+    /// The message does not fit where the exchange stands.
+    ReplicationOutOfStep = "replication.out_of_step", "REPLICATION_OUT_OF_STEP", FailedPrecondition, 409, SameRequest;
 }
 
 impl Code {

@@ -49,6 +49,12 @@ const REGISTRY: &[(&str, &str, i32, u16, &str)] = &[
     ("runtimenode.still_attached", "RUNTIMENODE_STILL_ATTACHED", 9, 409, "never"),
     ("system.maintenance", "SYSTEM_MAINTENANCE", 14, 503, "same_request"),
     ("controller.no_standby", "CONTROLLER_NO_STANDBY", 9, 409, "never"),
+    ("log.head_mismatch", "LOG_HEAD_MISMATCH", 10, 409, "never"),
+    ("log.event_id_conflict", "LOG_EVENT_ID_CONFLICT", 9, 409, "never"),
+    ("log.events_pruned", "LOG_EVENTS_PRUNED", 9, 409, "never"),
+    ("replication.foreign_history", "REPLICATION_FOREIGN_HISTORY", 9, 409, "never"),
+    ("replication.stream_superseded", "REPLICATION_STREAM_SUPERSEDED", 10, 409, "never"),
+    ("replication.out_of_step", "REPLICATION_OUT_OF_STEP", 9, 409, "same_request"),
 ];
 
 /// The names that gRPC gives its status codes, by number.
