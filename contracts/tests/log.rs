@@ -18,9 +18,9 @@ fn draft(id: u128, key: Option<&str>, payload: &[u8]) -> EventDraft {
     EventDraft {
         id: EventId(Uuid::from_u128(id)),
         envelope_version: EventEnvelopeVersion::current(),
-        event_type: EventType::parse("type", "task.finished").unwrap(),
-        key: key.map(|key| EventKey::parse("key", key).unwrap()),
-        content_type: ContentType::parse("content_type", "application/json").unwrap(),
+        event_type: EventType::parse("type", "task.finished").expect("a type"),
+        key: key.map(|key| EventKey::parse("key", key).expect("a key")),
+        content_type: ContentType::parse("content_type", "application/json").expect("a content type"),
         payload: payload.to_vec(),
         occurred_at: Some(-1),
     }
@@ -31,13 +31,13 @@ fn log() -> Vec<Event> {
     let actors = [
         Actor::Server,
         Actor::Participant(ParticipantId(Uuid::from_u128(2))),
-        Actor::Node(NodeId::parse("node_id", "laptop-1").unwrap()),
+        Actor::Node(NodeId::parse("node_id", "laptop-1").expect("a name")),
     ];
     let drafts = [draft(1, None, b""), draft(2, Some("task/1"), b"{}"), draft(3, Some("task/2"), &[0, 255])];
     let mut head = LogPoint::origin(SESSION);
     let mut events = Vec::new();
     for (actor, draft) in actors.into_iter().zip(drafts) {
-        let event = Event::append(head, APPEND, actor, draft).unwrap();
+        let event = Event::append(head, APPEND, actor, draft).expect("a place");
         head = event.point();
         events.push(event);
     }
@@ -178,7 +178,7 @@ fn new_event() -> v1::NewEvent {
 fn check_refused(touch: impl FnOnce(&mut v1::NewEvent), field: &str) {
     let mut event = new_event();
     touch(&mut event);
-    assert_eq!(OwnEvent::parse(event).unwrap_err().field, field);
+    assert_eq!(OwnEvent::parse(event).map_err(|violation| violation.field), Err(field.to_owned()));
 }
 
 #[test]
