@@ -45,8 +45,8 @@ pub const ACTIVE_NODES_PER_SESSION_DEFAULT: u32 = 1_000;
 
 /// Characters of an event's type.
 pub const EVENT_TYPE_CHARS_MAX: usize = 128;
-/// Characters of an event's key.
-pub const EVENT_KEY_CHARS_MAX: usize = 256;
+/// Characters of an event's key: a node's id fits with a word before it.
+pub const EVENT_KEY_CHARS_MAX: usize = 512;
 /// Characters of a payload's content type.
 pub const CONTENT_TYPE_CHARS_MAX: usize = 128;
 /// Bytes of an event's payload.

@@ -38,7 +38,7 @@ macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(String);
+        pub struct $name(pub(super) String);
 
         impl $name {
             /// The text.
@@ -93,7 +93,7 @@ impl EventType {
 }
 
 impl EventKey {
-    /// Parses 1 to 256 characters without control characters, no white space at either end.
+    /// Parses 1 to 512 characters without control characters, no white space at either end.
     ///
     /// # Errors
     ///

@@ -6,8 +6,10 @@
 
 mod chain;
 mod event;
+mod node_change;
 mod point;
 
 pub use chain::{BaseDigest, BrokenChain, EventHash, digest_of_base, verify_chain};
 pub use event::{Actor, Append, ContentType, Event, EventDraft, EventId, EventKey, EventType, OwnEvent};
+pub use node_change::NodeChange;
 pub use point::{HistoryId, LogPoint, Seq};

@@ -29,6 +29,8 @@ pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
             "an admin sees it with `rollcall maintenance status`; reads work all the while"
         }
         Code::SystemInternalError => "the server's log has the cause, under the id in the message",
+        Code::LogHeadMismatch | Code::LogEventIdConflict => "see what is there with `rollcall log read ID`",
+        Code::LogEventsPruned => "see from where on there are events with `rollcall log status ID`",
         Code::ArgumentInvalid
         | Code::AuthPrincipalMismatch
         | Code::AuthTokenNotFound
@@ -40,7 +42,10 @@ pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
         | Code::RuntimeNodeCapabilityUpdateConflict
         | Code::VersionFloorExceeded
         | Code::VersionCeilingExceeded
-        | Code::ResourceLimitExceeded => return None,
+        | Code::ResourceLimitExceeded
+        | Code::ReplicationForeignHistory
+        | Code::ReplicationStreamSuperseded
+        | Code::ReplicationOutOfStep => return None,
     };
     Some(hint.to_owned())
 }
