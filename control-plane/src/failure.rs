@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use contracts::{Code, Refusal};
+use contracts::{Code, Refusal, SessionId};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -50,6 +50,9 @@ pub enum Fault {
     /// The installation's servers use another number for the leader's lock.
     #[error("the servers of this installation use another --lock-namespace")]
     OtherLockNamespace,
+    /// The log of a session does not end where it says.
+    #[error("the log of session {0} disagrees with itself, and nothing is appended to it until it is mended")]
+    LogBroken(SessionId),
 }
 
 /// What `refuse_former_leaders` in the migrations says of a write whose term is over.
@@ -66,7 +69,11 @@ impl Fault {
                 error.code().is_some_and(|code| code.starts_with("57P0"))
             }
             Self::Commit(_) | Self::TaskEnded => true,
-            Self::Statement(_) | Self::Unreadable { .. } | Self::Token(_) | Self::OtherLockNamespace => false,
+            Self::Statement(_)
+            | Self::Unreadable { .. }
+            | Self::Token(_)
+            | Self::OtherLockNamespace
+            | Self::LogBroken(_) => false,
         }
     }
 
@@ -81,15 +88,26 @@ impl Fault {
             | Self::Unreadable { .. }
             | Self::Token(_)
             | Self::TaskEnded
-            | Self::OtherLockNamespace => false,
+            | Self::OtherLockNamespace
+            | Self::LogBroken(_) => false,
         }
+    }
+
+    /// Whether it may be the fault of one request of those that are written together: nothing happened, and neither the
+    /// database nor the term is over.
+    pub(crate) fn may_be_of_one_request(&self) -> bool {
+        !self.may_have_happened() && !self.is_fenced() && !self.is_outage()
     }
 
     /// Whether the database could not be reached or was going away: nothing is wrong with the request, nor with us.
     fn is_outage(&self) -> bool {
         match self {
             Self::Statement(error) | Self::Commit(error) => is_outage(error),
-            Self::Unreadable { .. } | Self::Token(_) | Self::TaskEnded | Self::OtherLockNamespace => false,
+            Self::Unreadable { .. }
+            | Self::Token(_)
+            | Self::TaskEnded
+            | Self::OtherLockNamespace
+            | Self::LogBroken(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cli;
 mod days;
 pub mod duties;
+pub mod event_log;
 pub mod failure;
 pub mod leadership;
 pub mod maintenance;

@@ -7,7 +7,7 @@ use prost::Message;
 use time::OffsetDateTime;
 
 /// Bytes of the items of a page; a client takes 4 MiB in one message unless told otherwise.
-const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
+pub(crate) const PAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// A time of the database as the wire shows it.
 pub fn timestamp(at: OffsetDateTime) -> prost_types::Timestamp {

@@ -13,6 +13,8 @@ pub enum Right {
     Any,
     /// Own the node, and be an active member that may run nodes.
     RunNode,
+    /// In person, be an owner or collaborator of the session; for a node, what it takes to run it.
+    Append,
     /// Own the node.
     OwnNode,
     /// Be an active member of the session, or an admin.
@@ -32,6 +34,8 @@ pub enum Access {
     Token(Right),
     /// With a token of this scope.
     Scope(Scope, Right),
+    /// With a token of one of these scopes; which one is needed depends on the request.
+    Either(Scope, Scope, Right),
 }
 
 /// What a call does to what is stored: where and when it is served follows from it.
@@ -70,6 +74,14 @@ pub const ACCESS: &[(&str, Access, Effect)] = &[
     ("NodeAdminService/RevokeNode", Access::Scope(Scope::SessionWrite, Right::Manage), Effect::Write),
     ("NodeAdminService/TransferNode", Access::Scope(Scope::Admin, Right::Admin), Effect::Write),
     ("NodeAdminService/ForgetNode", Access::Scope(Scope::Admin, Right::Admin), Effect::Write),
+    (
+        "EventLogService/AppendEvents",
+        Access::Either(Scope::Node, Scope::SessionWrite, Right::Append),
+        Effect::Write,
+    ),
+    ("EventLogService/ReadEvents", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
+    ("EventLogService/Replicate", Access::Scope(Scope::Node, Right::RunNode), Effect::Write),
+    ("EventLogService/GetReplicationStatus", Access::Scope(Scope::SessionRead, Right::See), Effect::Read),
     ("TokenService/IssueToken", Access::Scope(Scope::Admin, Right::Admin), Effect::Write),
     ("TokenService/RenewToken", Access::Token(Right::Any), Effect::Write),
     ("TokenService/RevokeToken", Access::Token(Right::Any), Effect::Write),

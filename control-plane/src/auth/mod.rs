@@ -115,6 +115,15 @@ impl Caller {
         Actor { participant: self.claims.participant, is_admin: self.claims.scopes.implies(Scope::Admin) }
     }
 
+    /// Whether the token opens what this scope does.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub(crate) fn check_scope(&self, scope: Scope) -> Result<(), Refusal> {
+        if self.claims.scopes.implies(scope) { Ok(()) } else { Err(refusals::scope_missing(scope)) }
+    }
+
     async fn ended(&self) -> Refusal {
         let mut changes = self.revocations.changes();
         let mut ring = self.ring.clone();

@@ -37,6 +37,14 @@ pub(super) fn revoked() -> Refusal {
     Refusal::new(Code::AuthTokenRevoked, "the token was revoked. Ask an admin for another one")
 }
 
+pub(super) fn scopes_missing(one: Scope, other: Scope) -> Refusal {
+    Refusal::new(
+        Code::AuthInsufficientScope,
+        format!("the token lacks the scopes {one} and {other}, one of which this call needs"),
+    )
+    .with_fact("scope", one.as_str())
+}
+
 pub(super) fn scope_missing(scope: Scope) -> Refusal {
     Refusal::new(
         Code::AuthInsufficientScope,

@@ -12,6 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Progress, Term, locks::LockNamespace, progress::Step, trust::Trust};
 use crate::{
+    event_log::Log,
     failure::{Failure, Fault},
     maintenance::Switch,
     presence::lanes::Lanes,
@@ -31,8 +32,10 @@ pub struct Leader {
     pub(super) progress: Progress,
     pub(super) db: PgPool,
     pub(super) lane_db: PgPool,
+    pub(super) log_db: PgPool,
     pub(super) fleet: Arc<Fleet>,
     pub(super) lanes: Lanes,
+    pub(super) log: Log,
     pub(super) cadence: Cadence,
     pub(super) bounds: Bounds,
     pub(super) lock_namespace: LockNamespace,
@@ -72,6 +75,11 @@ impl Leader {
         &self.lane_db
     }
 
+    /// The pool of the writers of the logs, a connection each.
+    pub(crate) fn log_db(&self) -> &PgPool {
+        &self.log_db
+    }
+
     /// The view of the fleet.
     pub fn fleet(&self) -> &Arc<Fleet> {
         &self.fleet
@@ -80,6 +88,11 @@ impl Leader {
     /// The lanes of beats.
     pub fn lanes(&self) -> &Lanes {
         &self.lanes
+    }
+
+    /// The logs of the sessions.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Intervals and thresholds.
@@ -150,8 +163,8 @@ impl Leader {
             self.tasks.wait().await;
         }
         // Connections that wait for an answer which never comes would be waited for.
-        let (db, lane_db) = (self.db.clone(), self.lane_db.clone());
-        tokio::spawn(async move { tokio::join!(db.close(), lane_db.close()) });
+        let (db, lane_db, log_db) = (self.db.clone(), self.lane_db.clone(), self.log_db.clone());
+        tokio::spawn(async move { tokio::join!(db.close(), lane_db.close(), log_db.close()) });
     }
 }
 

@@ -4,11 +4,13 @@
 //! done again. A capability that has something to make good adds a step to [`STEPS`].
 
 use std::{
+    collections::BTreeSet,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use contracts::SessionId;
 use metrics::histogram;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -16,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Candidate, Leader, Progress, Term, leader::Ends, trust::Trust};
 use crate::{
+    event_log::{self, Log, WriterTasks},
     failure::Fault,
     maintenance, nodes, postgres,
     presence::{
@@ -34,6 +37,8 @@ pub(super) struct Recovering<'a> {
     db: &'a mut PgConnection,
     term: &'a Term,
     candidate: &'a Candidate,
+    /// Sessions whose log is found to be broken.
+    broken_logs: BTreeSet<SessionId>,
 }
 
 type Done<'a> = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + 'a>>;
@@ -45,17 +50,26 @@ struct Step {
 }
 
 /// Every step, in order.
-const STEPS: &[Step] = &[Step { name: "canary", run: |recovering| Box::pin(put_canary(recovering)) }];
+const STEPS: &[Step] = &[
+    Step { name: "canary", run: |recovering| Box::pin(put_canary(recovering)) },
+    Step { name: "log heads", run: |recovering| Box::pin(settle_log_heads(recovering)) },
+];
 
 async fn put_canary(recovering: &mut Recovering<'_>) -> Result<(), Fault> {
     let lanes = recovering.candidate.bounds.beat_lanes;
     presence::store::put_canary(recovering.db, recovering.term.epoch, lanes).await
 }
 
+async fn settle_log_heads(recovering: &mut Recovering<'_>) -> Result<(), Fault> {
+    recovering.broken_logs = event_log::settle_heads(recovering.db).await?;
+    Ok(())
+}
+
 /// A leader that is ready to serve.
 pub(super) struct Recovered {
     pub(super) leader: Leader,
     pub(super) lanes: Vec<LaneTask>,
+    pub(super) log_writers: WriterTasks,
     /// Its open window of service.
     pub(super) window: i64,
 }
@@ -74,7 +88,7 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
     let setting = term.setting();
     let options = postgres::recovery_options(candidate.database.clone(), &setting);
     let mut db = PgConnection::connect_with(&options).await?;
-    let mut recovering = Recovering { db: &mut db, term, candidate };
+    let mut recovering = Recovering { db: &mut db, term, candidate, broken_logs: BTreeSet::new() };
     for step in STEPS {
         let started = Instant::now();
         (step.run)(&mut recovering).await?;
@@ -82,20 +96,25 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
             .record(started.elapsed().as_secs_f64());
     }
 
+    let broken_logs = recovering.broken_logs;
+
     // Nobody else writes any more, so what is read one after another belongs together.
     let floors = sessions::store::all_floors(&mut db).await?;
     let slots = nodes::store::all_slots(&mut db).await?;
     let runners = sessions::store::all_runners(&mut db).await?;
     let found = maintenance::store::current(&mut db).await?;
     let (lanes, lane_tasks) = Lanes::new(&candidate.bounds);
+    let (log, log_writers) = Log::new(broken_logs);
     let leader = Leader {
         term: *term,
         trust: Trust::since(trust_since, candidate.leadership.lease.trust()),
         progress: Progress::default(),
         db: postgres::write_pool(candidate.database.clone(), &setting),
         lane_db: postgres::lane_pool(candidate.database.clone(), &setting, candidate.bounds.beat_lanes),
+        log_db: postgres::log_pool(candidate.database.clone(), &setting),
         fleet: Arc::new(Fleet::load(floors, runners, slots)),
         lanes,
+        log,
         cadence: candidate.cadence,
         bounds: candidate.bounds,
         lock_namespace: candidate.leadership.lock_namespace,
@@ -108,5 +127,5 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
     let window = presence::store::open_window(&mut db, term.epoch, cadence).await?;
     // The work is done; how this connection ends does not matter.
     drop(db.close().await);
-    Ok(Recovered { leader, lanes: lane_tasks, window })
+    Ok(Recovered { leader, lanes: lane_tasks, log_writers, window })
 }

@@ -107,6 +107,7 @@ pub(super) async fn reign(
     for lane in recovered.lanes {
         leader.spawn(lane.run(Arc::clone(&leader)));
     }
+    recovered.log_writers.start(&leader);
     start_duties(candidate, &leader);
     become_role(roles, Role::Active(Arc::clone(&leader)), "recovery is done");
     histogram!("rollcall_leadership_promote_seconds").record(won.elapsed().as_secs_f64());

@@ -4,17 +4,20 @@ use contracts::{
     Code, EventEnvelopeVersion, InstanceId, NodeId, ParticipantId, Refusal, SessionId,
     capabilities::Declaration,
     ids::AttachmentId,
+    log::Actor,
     wire::v1::{AttachRequest, DeclarationOutcome},
 };
 use sqlx::Connection;
 use uuid::Uuid;
 
 use super::{
+    life_events::{Change, told},
     refusals,
     slot::{SelfReport, Slot, SlotState},
     store::{self, Activation, AttachFacts, NodeRow},
 };
 use crate::{
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
     presence::health::Report,
@@ -129,8 +132,21 @@ pub(super) async fn attach(
         }
     };
     let shown = store::slot(&mut *tx, attachment_id).await?;
+    let happened = match outcome {
+        DeclarationOutcome::Repeated => Vec::new(),
+        DeclarationOutcome::Absent
+        | DeclarationOutcome::Cleared
+        | DeclarationOutcome::KeptBelowFloor
+        | DeclarationOutcome::Stored
+        | DeclarationOutcome::Unspecified => {
+            let node = Actor::Node(attach.node_id.clone());
+            vec![told(node, &shown.slot, Change::Attached(attach.instance_id))]
+        }
+    };
+    let recorded = event_log::record(leader, &mut tx, happened).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().put(shown.slot.clone());
+    leader.log().committed(recorded);
     Ok(Attached { slot: shown.slot, floor: shown.floor, outcome })
 }
 

@@ -1,14 +1,16 @@
 //! Detach: the daemon gives its slot back.
 
-use contracts::{NodeId, ParticipantId, Refusal, limits, text, wire::v1::DetachRequest};
+use contracts::{NodeId, ParticipantId, Refusal, limits, log::Actor, text, wire::v1::DetachRequest};
 use sqlx::Connection;
 
 use super::{
+    life_events::{Change, told},
     refusals,
     standing::{self, Standing},
     store::{self, SpanEnd},
 };
 use crate::{
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
     wire,
@@ -58,7 +60,11 @@ pub(super) async fn detach(
     let slot = store::lock_slot(&mut tx, node.node_key, generation).await?;
     store::end_slots(&mut tx, &[slot.id.0], SpanEnd::Detached, reason.as_deref()).await?;
     let shown = store::slot(&mut *tx, slot.id).await?;
+    let change = Change::Detached(SpanEnd::Detached, reason.as_deref());
+    let happened = vec![told(Actor::Node(node_id), &shown.slot, change)];
+    let recorded = event_log::record(leader, &mut tx, happened).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().put(shown.slot);
+    leader.log().committed(recorded);
     Ok(())
 }

@@ -4,13 +4,19 @@
 use std::{collections::HashSet, time::Duration};
 
 use contracts::{
-    Code, NodeId, Refusal, limits, text,
+    Code, NodeId, Refusal, limits, log, text,
     wire::v1::{ForgetNodeRequest, ForgetNodeResponse},
 };
 use sqlx::Connection;
 use time::OffsetDateTime;
 
-use super::{refusals, remove::unknown, slot::SlotState, store};
+use super::{
+    life_events::{Change, told},
+    refusals,
+    remove::unknown,
+    slot::SlotState,
+    store,
+};
 use crate::{
     audit::{
         self, Entry,
@@ -18,6 +24,7 @@ use crate::{
     },
     auth::Actor,
     days::in_days,
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
 };
@@ -110,10 +117,14 @@ pub(crate) async fn forget_unheard(
         return Ok(0);
     }
     let (keys, names): (Vec<_>, Vec<_>) = nodes.into_iter().unzip();
+    let ended = store::active_slots(&mut tx, &keys).await?;
     store::delete_nodes(&mut tx, &keys).await?;
     let reason = format!("not heard in {} of service", in_days(kept_for));
     audit::store::record_own(&mut tx, leader.epoch(), FORGET, &names, &reason).await?;
+    let forgotten = |slot| told(log::Actor::Server, slot, Change::Forgotten(&reason));
+    let recorded = event_log::record(leader, &mut tx, ended.iter().map(forgotten).collect()).await?;
     tx.commit().await.map_err(Fault::Commit)?;
+    leader.log().committed(recorded);
     let forgotten = keys.len();
     leader.fleet().forget(&keys.into_iter().collect());
     Ok(forgotten)

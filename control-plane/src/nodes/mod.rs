@@ -14,14 +14,15 @@
 //!   are refused;
 //! - **attach-writes-no-session**: no verb here writes a session or a membership.
 //!
-//! Lock order: session, membership, node, slot, presence. Beats lock presences alone.
+//! Lock order: session, membership, node, slot, presence, log. Beats lock presences alone.
 
 pub mod admin_rpc;
 mod attach;
 mod detach;
 mod explain;
 mod forget;
-mod refusals;
+pub(crate) mod life_events;
+pub(crate) mod refusals;
 mod remove;
 pub mod rpc;
 pub mod slot;

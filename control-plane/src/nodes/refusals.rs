@@ -3,7 +3,7 @@
 
 use contracts::{Code, EventEnvelopeVersion, NodeId, Refusal};
 
-pub(super) fn revoked(node_id: &NodeId) -> Refusal {
+pub(crate) fn revoked(node_id: &NodeId) -> Refusal {
     Refusal::new(
         Code::RuntimeNodeAttachRevoked,
         format!("node {node_id} was revoked for this session, for ever. Ask an owner of the session"),
@@ -19,7 +19,7 @@ pub(super) fn active_elsewhere(node_id: &NodeId) -> Refusal {
     )
 }
 
-pub(super) fn superseded(node_id: &NodeId) -> Refusal {
+pub(crate) fn superseded(node_id: &NodeId) -> Refusal {
     Refusal::new(
         Code::RuntimeNodeGenerationSuperseded,
         format!(
@@ -29,7 +29,7 @@ pub(super) fn superseded(node_id: &NodeId) -> Refusal {
     )
 }
 
-pub(super) fn not_attached(node_id: &NodeId) -> Refusal {
+pub(crate) fn not_attached(node_id: &NodeId) -> Refusal {
     Refusal::new(
         Code::RuntimeNodeNotAttached,
         format!("node {node_id} has no active slot under this generation. Attach it again"),
@@ -45,7 +45,7 @@ pub(super) fn online_undeclared(node_id: &NodeId) -> Refusal {
     )
 }
 
-pub(super) fn below_floor(version: &EventEnvelopeVersion, floor: &EventEnvelopeVersion) -> Refusal {
+pub(crate) fn below_floor(version: &EventEnvelopeVersion, floor: &EventEnvelopeVersion) -> Refusal {
     Refusal::new(
         Code::VersionFloorExceeded,
         format!("version {version} is below the session's floor {floor}: the node is read-only. Upgrade it"),

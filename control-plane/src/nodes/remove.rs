@@ -1,7 +1,7 @@
 //! DetachNode and RevokeNode: an owner of the session, or an admin, takes somebody's node out.
 
 use contracts::{
-    Code, NodeId, Refusal, SessionId, limits,
+    Code, NodeId, Refusal, SessionId, limits, log,
     refusal::FieldViolation,
     text,
     wire::v1::{
@@ -12,6 +12,7 @@ use contracts::{
 use sqlx::{Connection, PgConnection};
 
 use super::{
+    life_events::{Change, told},
     slot::SlotState,
     store::{self, ShownSlot, SpanEnd},
 };
@@ -21,6 +22,7 @@ use crate::{
         repeat::{Repeatable, Seen},
     },
     auth::Actor,
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
     sessions,
@@ -94,8 +96,12 @@ pub(super) async fn detach_node(
     };
     audit::finish(leader, &mut tx, actor.participant, was_active.then_some(entry), &repeatable, &answer)
         .await?;
+    let change = Change::Detached(SpanEnd::Detached, reason.as_deref());
+    let told = was_active.then(|| told(log::Actor::Participant(actor.participant), &shown.slot, change));
+    let recorded = event_log::record(leader, &mut tx, told.into_iter().collect()).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().put(shown.slot);
+    leader.log().committed(recorded);
     Ok(answer)
 }
 
@@ -190,10 +196,15 @@ pub(super) async fn revoke_node(
     };
     let done = (barred_everywhere || !barred.is_empty()).then_some(entry);
     audit::finish(leader, &mut tx, actor.participant, done, &repeatable, &answer).await?;
+    let barred_now = revoked.iter().filter(|shown| barred.contains(&shown.slot.attachment_id.0));
+    let by = || log::Actor::Participant(actor.participant);
+    let happened = barred_now.map(|shown| told(by(), &shown.slot, Change::Revoked(&reason))).collect();
+    let recorded = event_log::record(leader, &mut tx, happened).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     for shown in revoked {
         leader.fleet().put(shown.slot);
     }
+    leader.log().committed(recorded);
     Ok(answer)
 }
 

@@ -1,12 +1,13 @@
 //! TransferNode: an admin gives a node to another participant.
 
 use contracts::{
-    NodeId, ParticipantId, Refusal, limits, text,
+    NodeId, ParticipantId, Refusal, limits, log, text,
     wire::v1::{TransferNodeRequest, TransferNodeResponse},
 };
 use sqlx::Connection;
 
 use super::{
+    life_events::{Change, told},
     remove::unknown,
     store::{self, SpanEnd},
 };
@@ -16,6 +17,7 @@ use crate::{
         repeat::{Repeatable, Seen},
     },
     auth::Actor,
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
     sessions, wire,
@@ -81,9 +83,17 @@ pub(super) async fn transfer_node(
         request_id: repeatable.request_id(),
     };
     audit::finish(leader, &mut tx, actor.participant, Some(entry), &repeatable, &answer).await?;
+    let change = Change::Detached(SpanEnd::Transferred, reason.as_deref());
+    let happened = slots
+        .iter()
+        .filter(|shown| Some(shown.slot.attachment_id) == ended)
+        .map(|shown| told(log::Actor::Participant(actor.participant), &shown.slot, change))
+        .collect();
+    let recorded = event_log::record(leader, &mut tx, happened).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     for shown in slots {
         leader.fleet().put(shown.slot);
     }
+    leader.log().committed(recorded);
     Ok(answer)
 }

@@ -1,19 +1,21 @@
 //! UpdateCapabilities: what the node declares and reports of itself. Gated by the session's floor.
 
 use contracts::{
-    EventEnvelopeVersion, NodeId, ParticipantId, Refusal, capabilities::Declaration, limits,
+    EventEnvelopeVersion, NodeId, ParticipantId, Refusal, capabilities::Declaration, limits, log::Actor,
     refusal::FieldViolation, text, wire::v1::UpdateCapabilitiesRequest,
 };
 use sqlx::Connection;
 use time::OffsetDateTime;
 
 use super::{
+    life_events::{Change, told},
     refusals,
     slot::{SelfReport, Slot, SlotState},
     standing::{self, Standing},
     store,
 };
 use crate::{
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
     postgres::stored,
@@ -91,15 +93,19 @@ pub(super) async fn update_capabilities(
     if let Some(floor) = session.floor.version()?.filter(|floor| version < **floor) {
         return Err(refusals::below_floor(&version, floor).into());
     }
-    let declaration = declaration.unwrap_or(slot.declaration);
-    let report = health.map_or(slot.report, |health| SelfReport { health, reason });
+    let declaration = declaration.unwrap_or_else(|| slot.declaration.clone());
+    let report = health.map_or_else(|| slot.report.clone(), |health| SelfReport { health, reason });
     let state = SlotState::updated(&declaration, &report, health.is_some())
         .map_err(|standing_undeclared| online_undeclared(standing_undeclared, &node_id))?;
 
+    let is_new = slot.state != state.as_str() || slot.declaration != declaration || slot.report != report;
     let updated_at = store::update_slot(&mut tx, slot.id, &declaration, &report, &state).await?;
     let shown = store::slot(&mut *tx, slot.id).await?;
+    let told = is_new.then(|| told(Actor::Node(node_id), &shown.slot, Change::CapabilitiesChanged));
+    let recorded = event_log::record(leader, &mut tx, told.into_iter().collect()).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().put(shown.slot.clone());
+    leader.log().committed(recorded);
     Ok((shown.slot, updated_at))
 }
 

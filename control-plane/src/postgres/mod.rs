@@ -18,6 +18,8 @@ use sqlx::{
 
 /// Connections for reads, and as many again for writes.
 const REQUEST_CONNECTIONS_MAX: u32 = 16;
+/// One for each writer of the logs.
+const LOG_CONNECTIONS: u32 = 2;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Name of connections that hold the leader's lock, or wait for it.
@@ -42,10 +44,10 @@ const DEAD_PEER: [(&str, &str); 5] = [
     ("client_connection_check_interval", "1s"),
 ];
 
-/// Connections that a server may hold at once with so many lanes: those of the pools for reads, for writes and for
-/// beats, the one that holds the leader's lock or waits for it, one that recovers, and one for its migrations at the start.
+/// Connections that a server may hold at once with so many lanes: those of the pools for reads, for writes, for beats and
+/// for appends, the one that holds the leader's lock or waits for it, one that recovers, and one for its migrations at the start.
 pub(crate) fn connections_max(lanes: u16) -> u32 {
-    2 * REQUEST_CONNECTIONS_MAX + u32::from(lanes) + 3
+    2 * REQUEST_CONNECTIONS_MAX + u32::from(lanes) + LOG_CONNECTIONS + 3
 }
 
 /// A connection for requests, with the limits that all of them have.
@@ -74,6 +76,14 @@ pub(crate) fn lane_pool(options: PgConnectOptions, term: &str, lanes: u16) -> Pg
         (TERM_SETTING, term),
     ]);
     pool(lanes.into()).connect_lazy_with(options)
+}
+
+/// The pool of the writers of the logs of a term, one connection each. Groups of every size run the one generic plan.
+pub(crate) fn log_pool(options: PgConnectOptions, term: &str) -> PgPool {
+    let options = named(options, "rollcall log")
+        .options(REQUEST_LIMITS)
+        .options([("plan_cache_mode", "force_generic_plan"), (TERM_SETTING, term)]);
+    pool(LOG_CONNECTIONS).connect_lazy_with(options)
 }
 
 /// The connection that recovers, which reads all there is.

@@ -17,7 +17,8 @@ use contracts::{
     wire::{
         self,
         v1::{
-            audit_service_server::AuditServiceServer, leadership_service_server::LeadershipServiceServer,
+            audit_service_server::AuditServiceServer, event_log_service_server::EventLogServiceServer,
+            leadership_service_server::LeadershipServiceServer,
             maintenance_service_server::MaintenanceServiceServer,
             membership_service_server::MembershipServiceServer,
             node_admin_service_server::NodeAdminServiceServer,
@@ -47,6 +48,7 @@ use crate::{
         tokens::{KeyRingFile, KeyRingFileError, KeyRingWatch},
         watch_revocations,
     },
+    event_log::rpc::EventLogs,
     leadership::{self, Candidate, Role, Roles, locks::LockNamespace, rpc::Leadership},
     maintenance::rpc::Maintenances,
     nodes::{admin_rpc::NodeAdmin, rpc::RuntimeNodes},
@@ -262,6 +264,7 @@ fn routes(
     let memberships = Memberships::new(roles.clone(), reads.clone());
     let admin = NodeAdmin::new(roles.clone(), reads.clone(), cadence);
     let tokens = Tokens::new(roles.clone(), mint, Arc::clone(revocations));
+    let logs = EventLogs::new(roles.clone(), reads.clone());
     let audit = Audit::new(reads.clone());
     let leadership = Leadership::new(roles.clone(), reads.clone(), lock_namespace);
     let maintenance = Maintenances::new(roles.clone(), reads.clone());
@@ -274,6 +277,7 @@ fn routes(
         .add_service(SessionServiceServer::new(sessions).max_decoding_message_size(max))
         .add_service(MembershipServiceServer::new(memberships).max_decoding_message_size(max))
         .add_service(NodeAdminServiceServer::new(admin).max_decoding_message_size(max))
+        .add_service(EventLogServiceServer::new(logs).max_decoding_message_size(max))
         .add_service(TokenServiceServer::new(tokens).max_decoding_message_size(max))
         .add_service(LeadershipServiceServer::new(leadership).max_decoding_message_size(max))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(max))
@@ -299,6 +303,7 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
             "rollcall.v1.SessionService",
             "rollcall.v1.MembershipService",
             "rollcall.v1.TokenService",
+            "rollcall.v1.EventLogService",
         ] {
             health.set_service_status(service, status).await;
         }

@@ -1,7 +1,7 @@
 //! ArchiveSession and CloseSession.
 
 use contracts::{
-    Code, Refusal, SessionId, limits, text,
+    Code, Refusal, SessionId, limits, log, text,
     wire::v1::{ArchiveSessionRequest, ArchiveSessionResponse, CloseSessionRequest, CloseSessionResponse},
 };
 use sqlx::Connection;
@@ -13,9 +13,14 @@ use crate::{
         repeat::{Repeatable, Seen},
     },
     auth::Actor,
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
-    nodes,
+    nodes::{
+        self,
+        life_events::{Change, told},
+        store::SpanEnd,
+    },
 };
 
 /// A parsed wish to archive or close a session.
@@ -102,6 +107,9 @@ pub(super) async fn archive_session(
     let target = archive.id.to_string();
     let done = was_active.then(|| archive.entry("session.archive", actor, &target));
     audit::finish(leader, &mut tx, actor.participant, done, &archive.repeatable, &answer).await?;
+    if was_active {
+        event_log::hold(&mut tx, archive.id).await?;
+    }
     tx.commit().await.map_err(Fault::Commit)?;
     Ok(answer)
 }
@@ -142,9 +150,17 @@ pub(super) async fn close_session(
     let target = close.id.to_string();
     let done = was_open.then(|| close.entry("session.close", actor, &target));
     audit::finish(leader, &mut tx, actor.participant, done, &close.repeatable, &answer).await?;
+    if was_open {
+        event_log::hold(&mut tx, close.id).await?;
+    }
+    let change = Change::Detached(SpanEnd::SessionClosed, close.reason.as_deref());
+    let by = || log::Actor::Participant(actor.participant);
+    let happened = ended.iter().map(|slot| told(by(), slot, change)).collect();
+    let recorded = event_log::record(leader, &mut tx, happened).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     for slot in ended {
         leader.fleet().put(slot);
     }
+    leader.log().committed(recorded);
     Ok(answer)
 }

@@ -22,6 +22,7 @@ use crate::{
         repeat::{Repeatable, Seen},
     },
     auth::Actor,
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
 };
@@ -120,6 +121,7 @@ pub(super) async fn set_member(
         request_id: repeatable.request_id(),
     };
     audit::finish(leader, &mut tx, actor.participant, Some(entry), &repeatable, &answer).await?;
+    event_log::hold(&mut tx, session_id).await?;
     let _in_order = leader.fleet().membership_order().await;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().set_runner(session_id, participant, role.runs_nodes() && state == MembershipState::Active);
@@ -186,6 +188,9 @@ pub(super) async fn remove_member(
     };
     audit::finish(leader, &mut tx, actor.participant, was_there.then_some(entry), &repeatable, &answer)
         .await?;
+    if was_there {
+        event_log::hold(&mut tx, session_id).await?;
+    }
     let _in_order = leader.fleet().membership_order().await;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().set_runner(session_id, participant, false);

@@ -15,6 +15,7 @@ use crate::{
         repeat::{Repeatable, Seen},
     },
     auth::Actor,
+    event_log,
     failure::{Failure, Fault},
     leadership::Leader,
     postgres::stored,
@@ -123,6 +124,7 @@ pub(super) async fn raise_floor(
         request_id: repeatable.request_id(),
     };
     audit::finish(leader, &mut tx, actor.participant, Some(entry), &repeatable, &answer).await?;
+    event_log::hold(&mut tx, id).await?;
     tx.commit().await.map_err(Fault::Commit)?;
     leader.fleet().raise_floor(id, Floor::At(to));
     Ok(answer)

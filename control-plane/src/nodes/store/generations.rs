@@ -2,6 +2,7 @@
 
 use contracts::ParticipantId;
 use sqlx::PgExecutor;
+use uuid::Uuid;
 
 use crate::{
     failure::Fault,
@@ -93,8 +94,32 @@ pub(in crate::nodes) async fn known_of_own(
         names,
         generations
     );
-    let mut known: Vec<Option<Known>> = vec![None; names.len()];
-    for row in rows.fetch_all(db).await? {
+    in_place(rows.fetch_all(db).await?, names.len())
+}
+
+/// What is known of generations that are offered for nodes by name, each by a participant, in their order; none of a node
+/// that its participant does not own.
+pub(crate) async fn known_of_owners(
+    db: impl PgExecutor<'_>,
+    participants: &[Uuid],
+    names: &[String],
+    generations: &[i64],
+) -> Result<Vec<Option<Known>>, Fault> {
+    let rows = select_known!(
+        "select asked.place, node.node_key, asked.generation
+         from unnest($1::uuid[], $2::text[], $3::bigint[]) with ordinality
+              as asked (participant_id, node_id, generation, place)
+         join runtime_nodes node on node.node_id = asked.node_id and node.participant_id = asked.participant_id",
+        participants,
+        names,
+        generations
+    );
+    in_place(rows.fetch_all(db).await?, names.len())
+}
+
+fn in_place(rows: Vec<KnownRow>, asked: usize) -> Result<Vec<Option<Known>>, Fault> {
+    let mut known: Vec<Option<Known>> = vec![None; asked];
+    for row in rows {
         // Counted from 1.
         let place = usize::try_from(row.place - 1).ok().and_then(|place| known.get_mut(place));
         if let Some(place) = place {

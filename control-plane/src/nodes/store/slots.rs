@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contracts::{NodeId, ParticipantId, SessionId, capabilities::Declaration, ids::AttachmentId};
-use sqlx::{PgExecutor, types::Json};
+use sqlx::{PgConnection, PgExecutor, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -111,6 +111,22 @@ pub(in crate::nodes) async fn slot(db: impl PgExecutor<'_>, id: AttachmentId) ->
 pub(super) async fn slots(db: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Slot>, Fault> {
     let rows = select_slots!("where slot.attachment_id = any($1)", ids).fetch_all(db).await?;
     rows.into_iter().map(|row| ShownSlot::try_from(row).map(|shown| shown.slot)).collect()
+}
+
+/// The active slots of these nodes.
+pub(in crate::nodes) async fn active_slots(
+    db: &mut PgConnection,
+    node_keys: &[i64],
+) -> Result<Vec<Slot>, Fault> {
+    let rows = select_slots!(
+        "where slot.node_key = any($1) and slot.state in ('registering', 'online', 'degraded') order by slot.node_key",
+        node_keys
+    );
+    rows.fetch_all(db)
+        .await?
+        .into_iter()
+        .map(|row| ShownSlot::try_from(row).map(|shown| shown.slot))
+        .collect()
 }
 
 /// A page of a session's slots, by node id.

@@ -15,6 +15,8 @@ pub(in crate::nodes) struct ActiveSlot {
     pub(in crate::nodes) id: AttachmentId,
     pub(in crate::nodes) session_id: SessionId,
     pub(in crate::nodes) client_version: String,
+    /// The word of its state.
+    pub(in crate::nodes) state: String,
     pub(in crate::nodes) declaration: Declaration,
     pub(in crate::nodes) report: SelfReport,
 }
@@ -26,7 +28,7 @@ pub(in crate::nodes) async fn lock_slot(
     generation: i64,
 ) -> Result<ActiveSlot, Fault> {
     let row = sqlx::query!(
-        r#"select id, session_id, client_version, capabilities as "capabilities!: Json<Declaration>",
+        r#"select id, session_id, client_version, state, capabilities as "capabilities!: Json<Declaration>",
                   reported_health, state_reasons as "state_reasons!: Json<Vec<StateReason>>"
            from runtime_node_attachments where node_key = $1 and generation = $2 for no key update"#,
         node_key,
@@ -38,6 +40,7 @@ pub(in crate::nodes) async fn lock_slot(
         id: AttachmentId(row.id),
         session_id: SessionId(row.session_id),
         client_version: row.client_version,
+        state: row.state,
         declaration: row.capabilities.0,
         report: SelfReport {
             health: Report::from_stored(&row.reported_health)?,

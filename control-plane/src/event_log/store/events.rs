@@ -1,0 +1,171 @@
+//! Events, as stored.
+
+use contracts::{
+    EventId, LogPoint, Seq, SessionId,
+    log::{Actor, ContentType, Event, EventKey, EventType},
+    refusal::FieldViolation,
+};
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    logs::{hash, seq},
+    times::micros,
+};
+use crate::{failure::Fault, postgres::stored};
+
+/// Where an event of a known id stands, and what of it is not in a repeat.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::event_log) struct Placed {
+    pub(in crate::event_log) at: LogPoint,
+    pub(in crate::event_log) prev_hash: contracts::EventHash,
+    pub(in crate::event_log) epoch: u64,
+    pub(in crate::event_log) occurred_at: i64,
+    pub(in crate::event_log) recorded_at: i64,
+}
+
+/// Those of the events of these ids that are retained. Without their payloads, which may be larger than what asks.
+///
+/// Each is looked up by itself (`limit 1`): a plan that was made when the table was small would scan it for ever.
+pub(in crate::event_log) async fn placed(
+    db: &mut PgConnection,
+    sessions: &[Uuid],
+    ids: &[Uuid],
+) -> Result<Vec<((SessionId, EventId), Placed)>, Fault> {
+    let rows = sqlx::query!(
+        "select event.session_id, event.event_id, event.seq, event.hash, event.prev_hash, event.epoch,
+                event.occurred_at, event.recorded_at
+         from unnest($1::uuid[], $2::uuid[]) as asked (session_id, event_id)
+         join lateral (select * from session_events event
+                       where event.session_id = asked.session_id and event.event_id = asked.event_id
+                       limit 1) event on true",
+        sessions,
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let placed = Placed {
+                at: LogPoint { seq: seq("seq", row.seq)?, hash: hash("hash", &row.hash)? },
+                prev_hash: hash("prev_hash", &row.prev_hash)?,
+                epoch: row.epoch.unsigned_abs(),
+                occurred_at: micros(row.occurred_at),
+                recorded_at: micros(row.recorded_at),
+            };
+            Ok(((SessionId(row.session_id), EventId(row.event_id)), placed))
+        })
+        .collect()
+}
+
+/// A stretch of a log, with its ends, all of one moment.
+#[derive(Clone, Debug)]
+pub(in crate::event_log) struct Read {
+    pub(in crate::event_log) head: LogPoint,
+    pub(in crate::event_log) tail: LogPoint,
+    pub(in crate::event_log) events: Vec<Event>,
+}
+
+struct ReadRow {
+    head: i64,
+    head_hash: Vec<u8>,
+    tail: i64,
+    tail_hash: Vec<u8>,
+    seq: Option<i64>,
+    event_id: Option<Uuid>,
+    epoch: Option<i64>,
+    envelope_version: Option<String>,
+    r#type: Option<String>,
+    key: Option<String>,
+    actor: Option<String>,
+    content_type: Option<String>,
+    payload: Option<Vec<u8>>,
+    occurred_at: Option<OffsetDateTime>,
+    recorded_at: Option<OffsetDateTime>,
+    prev_hash: Option<Vec<u8>>,
+    hash: Option<Vec<u8>>,
+}
+
+/// Reads the events after a place, at most so many, and of no more bytes than that, unless the first one alone has more.
+/// One statement, so that nothing is pruned or appended in between.
+pub(in crate::event_log) async fn read(
+    db: impl PgExecutor<'_>,
+    session_id: SessionId,
+    after: Seq,
+    events_max: i64,
+    bytes_max: i64,
+) -> Result<Read, Fault> {
+    let rows = sqlx::query_as!(
+        ReadRow,
+        r#"select log.head, log.head_hash, log.tail, log.tail_hash,
+                  event.seq as "seq?", event.event_id as "event_id?", event.epoch as "epoch?",
+                  event.envelope_version as "envelope_version?", event.type as "type?", event.key as "key?",
+                  event.actor as "actor?", event.content_type as "content_type?", event.payload as "payload?",
+                  event.occurred_at as "occurred_at?", event.recorded_at as "recorded_at?",
+                  event.prev_hash as "prev_hash?", event.hash as "hash?"
+           from session_logs log
+           left join lateral (
+             select sized.*, sum(octet_length(sized.payload)) over (order by sized.seq) as bytes
+             from (select * from session_events event
+                   where event.session_id = log.session_id and event.seq > $2
+                   order by event.seq limit $3) sized
+           ) event on event.bytes - octet_length(event.payload) < $4
+           where log.session_id = $1
+           order by event.seq"#,
+        session_id.0,
+        place(after),
+        events_max,
+        bytes_max
+    )
+    .fetch_all(db)
+    .await?;
+    let Some(first) = rows.first() else {
+        // Nothing was ever appended.
+        let origin = LogPoint::origin(session_id);
+        return Ok(Read { head: origin, tail: origin, events: Vec::new() });
+    };
+    Ok(Read {
+        head: LogPoint { seq: seq("head", first.head)?, hash: hash("head_hash", &first.head_hash)? },
+        tail: LogPoint { seq: seq("tail", first.tail)?, hash: hash("tail_hash", &first.tail_hash)? },
+        events: rows
+            .into_iter()
+            .filter_map(|row| event(session_id, row).transpose())
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// A number as the database takes it.
+pub(super) fn place(seq: Seq) -> i64 {
+    // No place is above what the database holds.
+    i64::try_from(seq.get()).unwrap_or(i64::MAX)
+}
+
+/// The event of a row; none in the row of a log of which no event was asked for.
+fn event(session_id: SessionId, row: ReadRow) -> Result<Option<Event>, Fault> {
+    let Some(number) = row.seq else { return Ok(None) };
+    let missing = || stored::unreadable("session_events", "seq", number.to_string());
+    let unreadable = |violation: FieldViolation| {
+        stored::unreadable("session_events", "seq", format!("{number}: {violation}"))
+    };
+    let version = row.envelope_version.ok_or_else(missing)?;
+    Ok(Some(Event {
+        session_id,
+        seq: seq("seq", number)?,
+        id: EventId(row.event_id.ok_or_else(missing)?),
+        epoch: row.epoch.ok_or_else(missing)?.unsigned_abs(),
+        envelope_version: version
+            .parse()
+            .map_err(|_| stored::unreadable("session_events", "envelope_version", &version))?,
+        event_type: EventType::parse("type", &row.r#type.ok_or_else(missing)?).map_err(unreadable)?,
+        key: row.key.map(|key| EventKey::parse("key", &key)).transpose().map_err(unreadable)?,
+        actor: Actor::parse("actor", &row.actor.ok_or_else(missing)?).map_err(unreadable)?,
+        content_type: ContentType::parse("content_type", &row.content_type.ok_or_else(missing)?)
+            .map_err(unreadable)?,
+        payload: row.payload.ok_or_else(missing)?,
+        occurred_at: micros(row.occurred_at.ok_or_else(missing)?),
+        recorded_at: micros(row.recorded_at.ok_or_else(missing)?),
+        prev_hash: hash("prev_hash", &row.prev_hash.ok_or_else(missing)?)?,
+        hash: hash("hash", &row.hash.ok_or_else(missing)?)?,
+    }))
+}
