@@ -39,7 +39,7 @@ create table session_logs (
     constraint session_logs_session_fkey foreign key (session_id) references sessions (id),
     constraint session_logs_tail_not_negative check (tail >= 0),
     constraint session_logs_tail_not_after_head check (tail <= head),
-    constraint session_logs_same_place_same_hash check (tail < head or tail_hash = head_hash),
+    constraint session_logs_same_place_same_hash check (tail <> head or tail_hash = head_hash),
     constraint session_logs_head_hash_length check (octet_length(head_hash) = 32),
     constraint session_logs_tail_hash_length check (octet_length(tail_hash) = 32),
     constraint session_logs_retained_bytes_not_negative check (retained_bytes >= 0),

@@ -10,7 +10,7 @@ use contracts::{
         ListAuditEntriesRequest, ListMembersRequest, Member, MemberRole, MemberState, RemoveMemberRequest,
         ReportedHealth, RevokeNodeRequest, RuntimeNode, SetMaintenanceRequest, SetMemberRequest,
         UpdateCapabilitiesRequest, UpdateCapabilitiesResponse, audit_service_client::AuditServiceClient,
-        leadership_service_client::LeadershipServiceClient,
+        event_log_service_client::EventLogServiceClient, leadership_service_client::LeadershipServiceClient,
         maintenance_service_client::MaintenanceServiceClient,
         membership_service_client::MembershipServiceClient,
         node_admin_service_client::NodeAdminServiceClient, revoke_node_request::Scope,
@@ -58,6 +58,8 @@ pub struct Client {
     pub leadership: LeadershipServiceClient<Authenticated>,
     /// `MaintenanceService`.
     pub maintenance: MaintenanceServiceClient<Authenticated>,
+    /// `EventLogService`.
+    pub log: EventLogServiceClient<Authenticated>,
 }
 
 /// An attach, with a healthy daemon of version 1.0 that declares nothing as its default.
@@ -117,7 +119,8 @@ impl Client {
             tokens: TokenServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             audit: AuditServiceClient::with_interceptor(channel.clone(), bearer.clone()),
             leadership: LeadershipServiceClient::with_interceptor(channel.clone(), bearer.clone()),
-            maintenance: MaintenanceServiceClient::with_interceptor(channel, bearer),
+            maintenance: MaintenanceServiceClient::with_interceptor(channel.clone(), bearer.clone()),
+            log: EventLogServiceClient::with_interceptor(channel, bearer),
         }
     }
 

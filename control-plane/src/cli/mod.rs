@@ -1,5 +1,5 @@
 //! The verbs that talk to a running server: `rollcall session ...`, `rollcall node ...`, `rollcall token ...`,
-//! `rollcall audit ...`, `rollcall leader ...` and `rollcall maintenance ...`.
+//! `rollcall log ...`, `rollcall audit ...`, `rollcall leader ...` and `rollcall maintenance ...`.
 //!
 //! Promises: data goes to stdout and nothing else does, so that a pipe sees only data; a table is for people and may
 //! change, the JSON of `--json` is for programs and only grows (the `json.rs` of each noun); what is malformed
@@ -25,6 +25,7 @@ mod exit;
 mod failure;
 pub(crate) mod invocation;
 pub mod leader;
+pub mod log;
 pub mod maintenance;
 pub mod node;
 mod output;
@@ -51,6 +52,8 @@ pub enum Command {
     Session(session::Command),
     /// Look at runtime nodes and take them out: list, get, explain, watch, detach, revoke, transfer, forget
     Node(node::Command),
+    /// Read the log of a session, append to it, and prove that it holds
+    Log(log::Command),
     /// Make, renew, revoke access tokens, and the join tokens that a new machine exchanges for one
     Token(token::Command),
     /// See which server leads, and hand over
@@ -67,6 +70,7 @@ impl Command {
         match self {
             Self::Session(command) => command.run().await,
             Self::Node(command) => command.run().await,
+            Self::Log(command) => command.run().await,
             Self::Token(command) => command.run().await,
             Self::Leader(command) => command.run().await,
             Self::Audit(command) => command.run().await,

@@ -25,7 +25,7 @@ use crate::{
 pub(super) enum Patience {
     /// Puts its appends off.
     None,
-    /// Waits for it. Makes logs that are not there, too.
+    /// Waits for it. Makes a log that is not there, too; it goes again with a transaction that writes nothing.
     Waits,
 }
 
@@ -57,13 +57,10 @@ pub(super) async fn write_group(
     let ids: BTreeSet<_> = appends.iter().map(|append| append.session_id.0).collect();
     let ids: Vec<_> = ids.into_iter().collect();
     let mut connection = leader.log_db().acquire().await?;
-    if patience == Patience::Waits {
-        store::make(&mut *connection, &ids).await?;
-    }
     let mut tx = connection.begin().await?;
     let locked = match patience {
         Patience::None => store::lock_free(&mut tx, &ids).await?,
-        Patience::Waits => store::lock(&mut tx, &ids).await?,
+        Patience::Waits => super::record::lock(&mut tx, &ids).await?,
     };
     // Only now, so that it is read as it stands under the locks.
     let judged = judge(&mut tx, appends).await?;

@@ -73,7 +73,8 @@ pub(crate) async fn hold(tx: &mut PgConnection, session_id: SessionId) -> Result
     lock(tx, &[session_id.0]).await.map(drop)
 }
 
-async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<LockedLog>, Fault> {
+/// Locks the logs of sessions, and makes those that are not there.
+pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<LockedLog>, Fault> {
     let locked = store::lock(tx, ids).await?;
     if locked.len() == ids.len() {
         return Ok(locked);

@@ -1,11 +1,12 @@
 //! `EventLogService` over gRPC.
 
 use contracts::{
-    Code, Refusal,
+    Code, NodeId, Refusal, SessionId,
+    refusal::FieldViolation,
     wire::v1::{
         AppendEventsRequest, AppendEventsResponse, GetReplicationStatusRequest, GetReplicationStatusResponse,
         ReadEventsRequest, ReadEventsResponse, ReplicateRequest, ReplicateResponse,
-        event_log_service_server::EventLogService,
+        event_log_service_server::EventLogService, replicate_request::Message,
     },
 };
 use sqlx::PgPool;
@@ -18,10 +19,10 @@ use super::{
     read::{self, Read},
 };
 use crate::{
-    auth::{self, tokens::Scope},
+    auth::{self, Actor, tokens::Scope},
     failure::Failure,
     leadership::Roles,
-    sessions,
+    sessions, wire,
 };
 
 /// The service.
@@ -62,25 +63,55 @@ impl EventLogService for EventLogs {
     ) -> Result<Response<ReadEventsResponse>, Status> {
         let actor = auth::principal(&request)?.actor()?;
         let read = Read::parse(&request.into_inner())?;
-        match sessions::store::may_see(&self.reads, read.session_id, actor).await {
-            Ok(true) => Ok(Response::new(read::read(&self.reads, read).await?)),
-            Ok(false) => Err(Refusal::permission_denied().into()),
-            Err(fault) => Err(Failure::from(fault).into()),
-        }
+        self.check_may_see(read.session_id, actor).await?;
+        Ok(Response::new(read::read(&self.reads, read).await?))
     }
 
     async fn replicate(
         &self,
-        _: Request<Streaming<ReplicateRequest>>,
+        request: Request<Streaming<ReplicateRequest>>,
     ) -> Result<Response<Self::ReplicateStream>, Status> {
+        let introduction = match request.into_inner().message().await?.and_then(|first| first.message) {
+            Some(Message::Introduction(introduction)) => introduction,
+            Some(
+                Message::ProbeAnswer(_)
+                | Message::Truncated(_)
+                | Message::Acknowledgement(_)
+                | Message::BaseReceived(_),
+            )
+            | None => {
+                let rule = "is required in the first message";
+                return Err(Refusal::from(FieldViolation::new("introduction", rule)).into());
+            }
+        };
+        let within = |violation: FieldViolation| Refusal::from(violation.within("introduction"));
+        SessionId::parse("session_id", &introduction.session_id).map_err(within)?;
+        NodeId::parse("node_id", &introduction.node_id).map_err(within)?;
+        wire::generation("generation", introduction.generation).map_err(within)?;
         Err(not_served().into())
     }
 
     async fn get_replication_status(
         &self,
-        _: Request<GetReplicationStatusRequest>,
+        request: Request<GetReplicationStatusRequest>,
     ) -> Result<Response<GetReplicationStatusResponse>, Status> {
+        let actor = auth::principal(&request)?.actor()?;
+        let GetReplicationStatusRequest { session_id, recent_max } = request.into_inner();
+        let session_id = SessionId::parse("session_id", &session_id).map_err(Refusal::from)?;
+        if recent_max < 0 {
+            return Err(Refusal::from(FieldViolation::new("recent_max", "must not be negative")).into());
+        }
+        self.check_may_see(session_id, actor).await?;
         Err(not_served().into())
+    }
+}
+
+impl EventLogs {
+    async fn check_may_see(&self, session_id: SessionId, actor: Actor) -> Result<(), Failure> {
+        match sessions::store::may_see(&self.reads, session_id, actor).await? {
+            true => Ok(()),
+            false => Err(Refusal::permission_denied().into()),
+        }
     }
 }
 

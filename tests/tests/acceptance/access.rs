@@ -10,7 +10,7 @@ use contracts::{
         DetachNodeRequest, DetachRequest, ExplainNodeRequest, ForgetNodeRequest, GetMaintenanceRequest,
         GetNodeRequest, GetRosterRequest, GetSessionRequest, HeartbeatRequest, IssueTokenRequest,
         ListAuditEntriesRequest, ListNodesRequest, ListSessionsRequest, MemberRole, MemberState,
-        RaiseVersionFloorRequest, RemoveMemberRequest, ReportedHealth, RevokeNodeRequest,
+        RaiseVersionFloorRequest, ReadEventsRequest, RemoveMemberRequest, ReportedHealth, RevokeNodeRequest,
         SetMaintenanceRequest, SetMemberRequest, SlotState, StreamHeartbeatsRequest, TransferNodeRequest,
         UpdateCapabilitiesRequest, WatchRosterRequest, beat_result::Outcome,
         revoke_node_request::Scope as Bar,
@@ -21,13 +21,16 @@ use control_plane::auth::{
     tokens::{Scope, Scopes},
 };
 use prost::Message;
-use tests::{Attaching, Client, Plane, PlaneOptions, Raw, framed, methods, refusal, token, user_scopes};
+use tests::{
+    Appending, Attaching, Client, Plane, PlaneOptions, Raw, framed, methods, refusal, token, user_scopes,
+};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use uuid::Uuid;
 
-/// What each scope opens, as the design has it. An admin's opens everything; what stands nowhere here needs none.
+/// What each scope opens, as the design has it. An admin's opens everything; what stands nowhere here needs none. What
+/// stands here twice is opened by either, and says that it lacks the first.
 const OPENED_BY: [(Scope, &[&str]); 4] = [
     (
         Scope::Node,
@@ -37,6 +40,8 @@ const OPENED_BY: [(Scope, &[&str]); 4] = [
             "RuntimeNodeService/StreamHeartbeats",
             "RuntimeNodeService/UpdateCapabilities",
             "RuntimeNodeService/Detach",
+            "EventLogService/AppendEvents",
+            "EventLogService/Replicate",
         ],
     ),
     (
@@ -50,6 +55,8 @@ const OPENED_BY: [(Scope, &[&str]); 4] = [
             "NodeAdminService/ListNodes",
             "NodeAdminService/GetNode",
             "NodeAdminService/ExplainNode",
+            "EventLogService/ReadEvents",
+            "EventLogService/GetReplicationStatus",
         ],
     ),
     (
@@ -63,6 +70,7 @@ const OPENED_BY: [(Scope, &[&str]); 4] = [
             "MembershipService/RemoveMember",
             "NodeAdminService/DetachNode",
             "NodeAdminService/RevokeNode",
+            "EventLogService/AppendEvents",
         ],
     ),
     (
@@ -101,10 +109,12 @@ fn every_method_of_the_contract_has_one_row_in_the_access_table_and_no_row_is_wi
 #[tokio::test]
 async fn each_scope_alone_opens_its_methods_and_no_other() {
     let plane = Plane::start(PlaneOptions::default()).await;
-    let needed: BTreeMap<_, _> = OPENED_BY
-        .iter()
-        .flat_map(|(scope, methods)| methods.iter().map(|name| (format!("/rollcall.v1.{name}"), *scope)))
-        .collect();
+    let mut needed: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (scope, methods) in OPENED_BY {
+        for name in methods {
+            needed.entry(format!("/rollcall.v1.{name}")).or_default().push(scope);
+        }
+    }
     for held in Scope::ALL {
         let raw = Raw::connect(&plane.url(), Some(&token(plane.participant(), held))).await;
         for method in methods() {
@@ -112,8 +122,8 @@ async fn each_scope_alone_opens_its_methods_and_no_other() {
             let status = answer.status.expect("an answer has a status");
             let refused = ReceivedRefusal::from_status(&status);
             let lacks = refused.as_ref().filter(|refused| refused.code == "auth.insufficient_scope");
-            let needed = needed.get(&method.path).copied();
-            let expected = needed.filter(|needed| *needed != held && held != Scope::Admin);
+            let needed = needed.get(&method.path).filter(|needed| !needed.contains(&held));
+            let expected = needed.map(|needed| needed[0]).filter(|_| held != Scope::Admin);
             assert_eq!(
                 lacks.map(|refused| refused.facts["scope"].as_str()),
                 expected.map(Scope::as_str),
@@ -159,12 +169,16 @@ const CALLERS: [&str; 9] = [
 
 /// One row a call, one letter a caller in the order of [`CALLERS`]: `+` works, `d` the uniform denial, `s` no such
 /// session, `n` no such node, `i` insufficient scope.
-const RIGHTS: [(&str, &str); 29] = [
+const RIGHTS: [(&str, &str); 33] = [
     ("attach another node of its own", "+++dddddd"),
     ("beat", "+++dddddd"),
     ("beat over a stream", "+++dddddd"),
     ("declare", "+++dddddd"),
     ("attach its node again", "+++dddddd"),
+    ("append in person", "++ddddddd"),
+    ("append for its node", "+++dddddd"),
+    ("append for somebody's node", "ddddddddd"),
+    ("read the log", "++++dddd+"),
     ("read the roster", "++++dddd+"),
     ("watch the roster", "++++dddd+"),
     ("get the session", "++++ssss+"),
@@ -272,6 +286,17 @@ impl Table {
             "beat over a stream" => beat_over_a_stream(client, own, caller.generation).await,
             "declare" => client.declare(own, caller.generation, &["other"]).await.map(drop),
             "attach its node again" => client.attach(&caller.attaching).await.map(drop),
+            "append in person" => client.append(&Appending::new(&session_id).event("a", "")).await.map(drop),
+            "append for its node" => {
+                let append = Appending::new(&session_id).by(own, caller.generation).event("a", "");
+                client.append(&append).await.map(drop)
+            }
+            "append for somebody's node" => {
+                let append =
+                    Appending::new(&session_id).by("theirs", self.bystanders_generation).event("a", "");
+                client.append(&append).await.map(drop)
+            }
+            "read the log" => client.read(&session_id, 0, 1).await.map(drop),
             "read the roster" => {
                 nodes.get_roster(GetRosterRequest { session_id, ..Default::default() }).await.map(drop)
             }
@@ -564,6 +589,14 @@ async fn a_denial_is_the_same_to_the_byte_whatever_its_cause() {
         note(format!("roster of {session_id}"), told(&raw, "RuntimeNodeService/GetRoster", &request).await);
         let request = WatchRosterRequest { session_id: session_id.clone(), revision: String::new() };
         note(format!("watch of {session_id}"), told(&raw, "RuntimeNodeService/WatchRoster", &request).await);
+        let request = ReadEventsRequest { session_id: session_id.clone(), ..Default::default() };
+        note(format!("log of {session_id}"), told(&raw, "EventLogService/ReadEvents", &request).await);
+        for node_id in ["", "unknown", "shared", "hidden", "left", "mine"] {
+            let append = Appending::new(session_id).event("a", "");
+            let append = if node_id.is_empty() { append } else { append.by(node_id, 1) };
+            let answer = told(&raw, "EventLogService/AppendEvents", &append.0).await;
+            note(format!("append to {session_id} by {node_id:?}"), answer);
+        }
     }
     let (_, first) = &denials[0];
     assert_eq!((first.code, first.messages), (tonic::Code::PermissionDenied, 0));

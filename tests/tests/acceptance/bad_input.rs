@@ -18,8 +18,10 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
+mod logs;
 mod requests;
 
+use logs::bad_requests_of_logs;
 use requests::*;
 
 /// The one method whose argument proves who calls: what is wrong with it is refused like a bad token, by no field.
@@ -53,6 +55,7 @@ impl Calm {
         bad_requests_of_tokens(&mut bad);
         bad_requests_of_the_leader(&mut bad);
         bad_maintenance(&mut bad);
+        bad_requests_of_logs(&self.session, "laptop-1", self.generation, &mut bad);
         bad.0
     }
 
@@ -123,6 +126,7 @@ async fn every_method_of_the_contract_has_bad_input_here() {
     bad_changes_of_nodes("", "", &mut bad);
     bad_requests_of_tokens(&mut bad);
     bad_maintenance(&mut bad);
+    bad_requests_of_logs("", "", 1, &mut bad);
     bad_requests_of_the_leader(&mut bad);
     let mut covered: BTreeSet<_> = bad.0.into_iter().map(|bad| bad.path).collect();
     assert!(covered.insert(EXCHANGE.to_owned()), "it has a test of its own");

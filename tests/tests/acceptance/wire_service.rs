@@ -27,8 +27,9 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "rollcall.v1.AuditService",
+    "rollcall.v1.EventLogService",
     "rollcall.v1.MaintenanceService",
     "rollcall.v1.MembershipService",
     "rollcall.v1.NodeAdminService",

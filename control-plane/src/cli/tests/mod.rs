@@ -93,6 +93,7 @@ pub(crate) async fn run(arguments: &[&str], mut output: Output, stop: impl Futur
         match command {
             Command::Session(command) => command.execute(&mut output).await,
             Command::Node(command) => command.execute(&mut output, stop).await,
+            Command::Log(command) => command.execute(&mut output).await,
             Command::Token(command) => command.execute(&mut output).await,
             Command::Leader(command) => command.execute(&mut output).await,
             Command::Audit(command) => command.execute(&mut output).await,

@@ -33,6 +33,14 @@ insert into audit_entries (epoch, actor_id, action, target)
     values (1, '00000000-0000-0000-0000-00000000000a', 'node.forget', 'n');
 insert into request_answers (participant_id, request_id, method, request_digest, answer) values
     ('00000000-0000-0000-0000-00000000000a', '00000000-0000-0000-0000-0000000000c1', 'ForgetNode', '', '');
+insert into session_logs (session_id, head, head_hash, tail_hash)
+    values ('00000000-0000-0000-0000-000000000001', 1, decode(repeat('01', 32), 'hex'), decode(repeat('00', 32), 'hex'));
+insert into session_events (session_id, seq, position, event_id, epoch, envelope_version, type, key, actor, content_type,
+                            payload, occurred_at, recorded_at, prev_hash, hash)
+    values ('00000000-0000-0000-0000-000000000001', 1, 1, '00000000-0000-0000-0000-0000000000aa', 1, '1.0', 'a', 'k', 'server',
+            't', '', now(), now(), decode(repeat('00', 32), 'hex'), decode(repeat('01', 32), 'hex'));
+insert into session_state select session_id, key, seq, event_id, epoch, envelope_version, type, actor, content_type, payload,
+                                 occurred_at, recorded_at, prev_hash, hash from session_events;
 ";
 
 /// What refuses, and what it refuses. Nothing of a refused statement is kept.
@@ -228,6 +236,87 @@ const BAD: &[(&str, &[&str])] = &[
         &["insert into maintenance (only_row) values (false)", "update maintenance set only_row = false"],
     ),
     ("maintenance_pkey", &["insert into maintenance default values"]),
+    (
+        "control_plane_one_row",
+        &["insert into control_plane (only_row) values (false)", "update control_plane set only_row = false"],
+    ),
+    ("control_plane_pkey", &["insert into control_plane default values"]),
+    (
+        "log_position_one_row",
+        &["insert into log_position (only_row) values (false)", "update log_position set only_row = false"],
+    ),
+    ("log_position_pkey", &["insert into log_position default values"]),
+    ("log_position_not_negative", &["update log_position set last = -1"]),
+    ("session_logs_session_fkey", &["update session_logs set session_id = gen_random_uuid()"]),
+    ("session_logs_tail_not_negative", &["update session_logs set tail = -1"]),
+    ("session_logs_tail_not_after_head", &["update session_logs set tail = 2", "update session_logs set head = -1"]),
+    (
+        "session_logs_same_place_same_hash",
+        &["update session_logs set head = 0", "update session_logs set tail = 1"],
+    ),
+    (
+        "session_logs_head_hash_length",
+        &["update session_logs set head_hash = ''", "update session_logs set head_hash = head_hash || head_hash"],
+    ),
+    ("session_logs_tail_hash_length", &["update session_logs set tail_hash = substr(tail_hash, 2)"]),
+    ("session_logs_retained_bytes_not_negative", &["update session_logs set retained_bytes = -1"]),
+    ("session_logs_state_keys_not_negative", &["update session_logs set state_keys = -1"]),
+    (
+        // Two events of one name, whatever else they say.
+        "session_events_event_id_key",
+        &["insert into session_events select session_id, 2, 2, event_id, epoch, envelope_version, 'b', key, actor, content_type,
+               payload, occurred_at, recorded_at, prev_hash, hash from session_events"],
+    ),
+    (
+        "session_events_position_key",
+        &["insert into session_events select session_id, 2, position, gen_random_uuid(), epoch, envelope_version, type, key,
+               actor, content_type, payload, occurred_at, recorded_at, prev_hash, hash from session_events"],
+    ),
+    ("session_events_seq_positive", &["update session_events set seq = 0"]),
+    ("session_events_position_positive", &["update session_events set position = 0"]),
+    ("session_events_epoch_not_negative", &["update session_events set epoch = -1"]),
+    (
+        "session_events_envelope_version_format",
+        &[
+            "update session_events set envelope_version = ''",
+            "update session_events set envelope_version = '1'",
+            "update session_events set envelope_version = '01.0'",
+            "update session_events set envelope_version = '1.' || repeat('9', 63)",
+        ],
+    ),
+    (
+        "session_events_type_length",
+        &["update session_events set type = ''", "update session_events set type = repeat('x', 129)"],
+    ),
+    (
+        "session_events_key_length",
+        &["update session_events set key = ''", "update session_events set key = repeat('x', 513)"],
+    ),
+    (
+        "session_events_actor_known",
+        &[
+            "update session_events set actor = ''",
+            "update session_events set actor = 'servers'",
+            "update session_events set actor = 'node/'",
+            "update session_events set actor = 'somebody/x'",
+        ],
+    ),
+    (
+        "session_events_content_type_length",
+        &["update session_events set content_type = ''", "update session_events set content_type = repeat('x', 129)"],
+    ),
+    (
+        "session_events_payload_length",
+        &["update session_events set payload = decode(repeat('00', 262145), 'hex')"],
+    ),
+    ("session_events_prev_hash_length", &["update session_events set prev_hash = ''"]),
+    ("session_events_hash_length", &["update session_events set hash = substr(hash, 2)"]),
+    ("session_state_seq_positive", &["update session_state set seq = 0"]),
+    (
+        "session_state_key_length",
+        &["update session_state set key = ''", "update session_state set key = repeat('x', 513)"],
+    ),
+    ("session_state_hash_length", &["update session_state set hash = ''"]),
 ];
 
 /// Every rule but not null and primary keys.

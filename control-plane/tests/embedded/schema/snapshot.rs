@@ -39,6 +39,12 @@ audit_entries constraint audit_entries_pkey PRIMARY KEY (id)
 audit_entries CREATE INDEX audit_entries_session_idx ON public.audit_entries USING btree (session_id, id)
 audit_entries CREATE INDEX audit_entries_target_idx ON public.audit_entries USING btree (target, id)
 audit_entries CREATE TRIGGER audit_entries_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON audit_entries FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+control_plane table
+control_plane column only_row boolean not null default true
+control_plane column history_id uuid not null default gen_random_uuid()
+control_plane constraint control_plane_one_row CHECK (only_row)
+control_plane constraint control_plane_pkey PRIMARY KEY (only_row)
+control_plane CREATE TRIGGER control_plane_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON control_plane FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 issued_tokens table
 issued_tokens column token_id uuid not null
 issued_tokens column participant_id uuid not null
@@ -91,6 +97,13 @@ leadership_abdications column epoch bigint not null
 leadership_abdications column at timestamp with time zone not null default now()
 leadership_abdications constraint leadership_abdications_pkey PRIMARY KEY (duty)
 leadership_abdications CREATE TRIGGER leadership_abdications_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON leadership_abdications FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+log_position table
+log_position column only_row boolean not null default true
+log_position column last bigint not null default 0
+log_position constraint log_position_not_negative CHECK (last >= 0)
+log_position constraint log_position_one_row CHECK (only_row)
+log_position constraint log_position_pkey PRIMARY KEY (only_row)
+log_position CREATE TRIGGER log_position_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON log_position FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 maintenance table
 maintenance column only_row boolean not null default true
 maintenance column since timestamp with time zone
@@ -214,6 +227,55 @@ service_windows constraint service_windows_counts_from_opening CHECK (counts_fro
 service_windows constraint service_windows_pkey PRIMARY KEY (id)
 service_windows constraint service_windows_proven_from_opening CHECK (proven_until >= opened_at)
 service_windows CREATE TRIGGER service_windows_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON service_windows FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+session_events table
+session_events column session_id uuid not null
+session_events column seq bigint not null
+session_events column position bigint not null
+session_events column event_id uuid not null
+session_events column epoch bigint not null
+session_events column envelope_version text not null
+session_events column type text not null
+session_events column key text
+session_events column actor text not null
+session_events column content_type text not null
+session_events column payload bytea not null
+session_events column occurred_at timestamp with time zone not null
+session_events column recorded_at timestamp with time zone not null
+session_events column prev_hash bytea not null
+session_events column hash bytea not null
+session_events constraint session_events_actor_known CHECK (actor = 'server'::text OR actor ~ '^(participant|node)/.'::text)
+session_events constraint session_events_content_type_length CHECK (char_length(content_type) >= 1 AND char_length(content_type) <= 128)
+session_events constraint session_events_envelope_version_format CHECK (envelope_version ~ '^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$'::text AND char_length(envelope_version) <= 64)
+session_events constraint session_events_epoch_not_negative CHECK (epoch >= 0)
+session_events constraint session_events_event_id_key UNIQUE (session_id, event_id)
+session_events constraint session_events_hash_length CHECK (octet_length(hash) = 32)
+session_events constraint session_events_key_length CHECK (char_length(key) >= 1 AND char_length(key) <= 512)
+session_events constraint session_events_payload_length CHECK (octet_length(payload) <= 262144)
+session_events constraint session_events_pkey PRIMARY KEY (session_id, seq)
+session_events constraint session_events_position_key UNIQUE ("position")
+session_events constraint session_events_position_positive CHECK ("position" > 0)
+session_events constraint session_events_prev_hash_length CHECK (octet_length(prev_hash) = 32)
+session_events constraint session_events_seq_positive CHECK (seq > 0)
+session_events constraint session_events_type_length CHECK (char_length(type) >= 1 AND char_length(type) <= 128)
+session_events CREATE TRIGGER session_events_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON session_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+session_logs table with (fillfactor=70, autovacuum_vacuum_scale_factor=0.05)
+session_logs column session_id uuid not null
+session_logs column head bigint not null default 0
+session_logs column head_hash bytea not null
+session_logs column tail bigint not null default 0
+session_logs column tail_hash bytea not null
+session_logs column retained_bytes bigint not null default 0
+session_logs column state_keys bigint not null default 0
+session_logs constraint session_logs_head_hash_length CHECK (octet_length(head_hash) = 32)
+session_logs constraint session_logs_pkey PRIMARY KEY (session_id)
+session_logs constraint session_logs_retained_bytes_not_negative CHECK (retained_bytes >= 0)
+session_logs constraint session_logs_same_place_same_hash CHECK (tail <> head OR tail_hash = head_hash)
+session_logs constraint session_logs_session_fkey FOREIGN KEY (session_id) REFERENCES sessions(id)
+session_logs constraint session_logs_state_keys_not_negative CHECK (state_keys >= 0)
+session_logs constraint session_logs_tail_hash_length CHECK (octet_length(tail_hash) = 32)
+session_logs constraint session_logs_tail_not_after_head CHECK (tail <= head)
+session_logs constraint session_logs_tail_not_negative CHECK (tail >= 0)
+session_logs CREATE TRIGGER session_logs_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON session_logs FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 session_memberships table
 session_memberships column session_id uuid not null
 session_memberships column participant_id uuid not null
@@ -228,6 +290,26 @@ session_memberships constraint session_memberships_session_fkey FOREIGN KEY (ses
 session_memberships constraint session_memberships_state_known CHECK (state = ANY (ARRAY['pending'::text, 'active'::text, 'suspended'::text, 'revoked'::text]))
 session_memberships CREATE INDEX session_memberships_participant_idx ON public.session_memberships USING btree (participant_id, session_id)
 session_memberships CREATE TRIGGER session_memberships_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON session_memberships FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+session_state table with (fillfactor=80)
+session_state column session_id uuid not null
+session_state column key text not null
+session_state column seq bigint not null
+session_state column event_id uuid not null
+session_state column epoch bigint not null
+session_state column envelope_version text not null
+session_state column type text not null
+session_state column actor text not null
+session_state column content_type text not null
+session_state column payload bytea not null
+session_state column occurred_at timestamp with time zone not null
+session_state column recorded_at timestamp with time zone not null
+session_state column prev_hash bytea not null
+session_state column hash bytea not null
+session_state constraint session_state_hash_length CHECK (octet_length(hash) = 32)
+session_state constraint session_state_key_length CHECK (char_length(key) >= 1 AND char_length(key) <= 512)
+session_state constraint session_state_pkey PRIMARY KEY (session_id, key)
+session_state constraint session_state_seq_positive CHECK (seq > 0)
+session_state CREATE TRIGGER session_state_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON session_state FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 sessions table
 sessions column id uuid not null
 sessions column name text not null

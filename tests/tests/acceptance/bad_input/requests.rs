@@ -31,7 +31,12 @@ pub(super) struct Bad {
 pub(super) struct BadRequests(pub(super) Vec<Bad>);
 
 impl BadRequests {
-    fn add(&mut self, method: &str, field: &'static str, request: &(impl Message + std::fmt::Debug)) {
+    pub(super) fn add(
+        &mut self,
+        method: &str,
+        field: &'static str,
+        request: &(impl Message + std::fmt::Debug),
+    ) {
         let shown = format!("{request:?}").chars().take(300).collect();
         let path = format!("/rollcall.v1.{method}");
         self.0.push(Bad { path, field, message: request.encode_to_vec(), shown });
