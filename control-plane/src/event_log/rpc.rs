@@ -78,8 +78,11 @@ impl EventLogService for EventLogs {
                 | Message::Truncated(_)
                 | Message::Acknowledgement(_)
                 | Message::BaseReceived(_),
-            )
-            | None => {
+            ) => {
+                let message = "a stream begins with the introduction. Open it anew";
+                return Err(Refusal::new(Code::ReplicationOutOfStep, message).into());
+            }
+            None => {
                 let rule = "is required in the first message";
                 return Err(Refusal::from(FieldViolation::new("introduction", rule)).into());
             }

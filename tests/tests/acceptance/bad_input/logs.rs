@@ -4,7 +4,7 @@ use contracts::{
     limits,
     wire::v1::{
         AppendEventsRequest, GetReplicationStatusRequest, Introduction, NewEvent, ReadEventsRequest,
-        ReplicateRequest, Truncated, replicate_request::Message,
+        ReplicateRequest, replicate_request::Message,
     },
 };
 use prost_types::Timestamp;
@@ -100,8 +100,6 @@ fn bad_introductions(session_id: &str, node_id: &str, generation: u64, bad: &mut
         ..Introduction::default()
     };
     bad.add(method, "introduction", &ReplicateRequest { message: None });
-    let early = Message::Truncated(Truncated::default());
-    bad.add(method, "introduction", &ReplicateRequest { message: Some(early) });
     let mut one = |field, introduction| {
         bad.add(method, field, &ReplicateRequest { message: Some(Message::Introduction(introduction)) });
     };
