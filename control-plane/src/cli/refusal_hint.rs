@@ -40,6 +40,12 @@ pub(crate) fn hint(refusal: &ReceivedRefusal) -> Option<String> {
         | Code::RuntimeNodeCapabilityUpdateConflict
         | Code::VersionFloorExceeded
         | Code::VersionCeilingExceeded
+        | Code::LogHeadMismatch
+        | Code::LogEventIdConflict
+        | Code::LogEventsPruned
+        | Code::ReplicationForeignHistory
+        | Code::ReplicationStreamSuperseded
+        | Code::ReplicationOutOfStep
         | Code::ResourceLimitExceeded => return None,
     };
     Some(hint.to_owned())
