@@ -51,12 +51,17 @@ impl Account {
         Self { budget, began: now, progressed: now, entries: 0 }
     }
 
-    /// Takes note of a step forward.
+    /// Takes note of events that were taken over.
     pub fn progress(&mut self, entries: u64, now: Tick) {
         if entries > 0 {
             self.entries = self.entries.saturating_add(entries);
-            self.progressed = now;
+            self.step(now);
         }
+    }
+
+    /// Takes note of a step forward that takes no events.
+    pub fn step(&mut self, now: Tick) {
+        self.progressed = now;
     }
 
     /// Checks the bounds of a recovery that is not done. One that is done is never checked: what converged, converged.

@@ -93,6 +93,19 @@ pub enum Need {
     Compare(Vec<Seq>),
 }
 
+impl Need {
+    /// Whether it is a recovery that is worth counting: one that reads much.
+    pub(super) fn takes_a_slot(&self) -> bool {
+        match self {
+            Self::CatchUp { .. } | Self::Rebuild(_) => true,
+            Self::ZeroGap { .. }
+            | Self::TruncateOnly { .. }
+            | Self::ForeignHistory { .. }
+            | Self::Compare(_) => false,
+        }
+    }
+}
+
 /// Why a replica cannot be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RebuildReason {

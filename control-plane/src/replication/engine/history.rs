@@ -192,6 +192,11 @@ impl RetainedHistory {
         self.pruning_to.map_or(self.tail.seq, |pruning_to| pruning_to.max(self.tail.seq))
     }
 
+    /// Whether a prune was let go and is not known to be done.
+    pub fn is_being_pruned(&self) -> bool {
+        self.pruning_to.is_some()
+    }
+
     /// The hash at `seq`, where it is known without asking the database.
     pub fn known_hash(&self, seq: Seq) -> Option<EventHash> {
         [self.head, self.tail, self.origin].into_iter().find(|point| point.seq == seq).map(|point| point.hash)
