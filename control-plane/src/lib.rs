@@ -13,6 +13,7 @@ pub mod nodes;
 pub mod postgres;
 pub mod presence;
 pub mod quotas;
+pub mod replication;
 pub mod retention;
 pub mod roster;
 pub mod run;
