@@ -27,11 +27,15 @@ pub struct Duty {
 }
 
 /// Names of all duties, for those that an operator turns off.
-pub const NAMES: &[&str] = &[SWEEP, RETENTION];
+pub const NAMES: &[&str] = &[SWEEP, RETENTION, CHECKPOINTS, PRUNE];
 /// The sweep, which finds the silent.
 pub const SWEEP: &str = "sweep";
 /// Retention, which forgets what is dead.
 pub const RETENTION: &str = "retention";
+/// Checkpoints, where rebuilds of replicas begin.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// Pruning of logs.
+pub const PRUNE: &str = "prune";
 
 /// Runs a duty for as long as the leader leads. A pass that has begun is finished.
 pub fn run<P, F>(leader: &Arc<Leader>, duty: Duty, pass: P)

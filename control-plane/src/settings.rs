@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contracts::limits;
 
-use crate::leadership::locks::LockNamespace;
+use crate::{event_log::store::Keeping, leadership::locks::LockNamespace};
 
 /// How often nodes beat and the sweep runs, and how much silence means what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +171,60 @@ pub struct Retention {
     pub spans: Keep,
     /// Rows of the audit.
     pub audit: Keep,
+    /// Logs of sessions.
+    pub logs: LogRetention,
+}
+
+/// What is kept of the logs of sessions, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRetention {
+    /// Time between two passes of the duties that make checkpoints and prune.
+    pub interval: Duration,
+    /// A checkpoint is made after so many events.
+    pub checkpoint_every: u64,
+    /// Events of a session at most; none for all.
+    pub events: Option<u64>,
+    /// Bytes of the payloads of a session at most; none for all.
+    pub bytes: Option<u64>,
+    /// How long an event is kept.
+    pub age: Keep,
+    /// Bytes of payloads that are kept beyond that for a replica that lacks them.
+    pub replica_bytes: u64,
+    /// How long an event is kept beyond that for a replica that lacks it.
+    pub replica_age: Duration,
+    /// How long after a promotion nothing is pruned, so that replicas find their way back first.
+    pub reconnect_grace: Duration,
+}
+
+impl LogRetention {
+    /// What is kept at most.
+    pub(crate) fn keeping(&self) -> Keeping {
+        let age = match self.age {
+            Keep::For(age) => Some(age),
+            Keep::Forever => None,
+        };
+        Keeping { events: self.events, bytes: self.bytes, age }
+    }
+
+    /// What is kept for replicas that lack it.
+    pub(crate) fn holding(&self) -> Keeping {
+        Keeping { events: None, bytes: Some(self.replica_bytes), age: Some(self.replica_age) }
+    }
+}
+
+impl Default for LogRetention {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            checkpoint_every: 1_000,
+            events: None,
+            bytes: None,
+            age: Keep::Forever,
+            replica_bytes: 64 * 1024 * 1024,
+            replica_age: Duration::from_secs(60 * 60),
+            reconnect_grace: Duration::from_secs(2 * 60),
+        }
+    }
 }
 
 /// Bounds that an operator may set.

@@ -1,6 +1,7 @@
 //! The logs of the sessions: appends of clients, events of the control plane's own, and reads.
 //!
-//! Tables owned: `control_plane`, `log_position`, `session_logs`, `session_events`, `session_state`.
+//! Tables owned: `control_plane`, `log_position`, `session_logs`, `session_events`, `session_state`, and the copies of
+//! the state, `session_bases` and `session_base_events`.
 //!
 //! Invariants:
 //! - **log-is-gapless**: the events of a log are numbered 1, 2, 3 and so on, and each carries the hash of the one before
@@ -40,7 +41,7 @@ mod recovery;
 mod refusals;
 mod repeat;
 pub mod rpc;
-mod store;
+pub(crate) mod store;
 
 pub use heads::Recorded;
 pub use queue::{Log, WriterTasks};

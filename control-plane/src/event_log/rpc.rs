@@ -1,12 +1,11 @@
 //! `EventLogService` over gRPC.
 
 use contracts::{
-    Code, NodeId, Refusal, SessionId,
-    refusal::FieldViolation,
+    Refusal, SessionId,
     wire::v1::{
         AppendEventsRequest, AppendEventsResponse, GetReplicationStatusRequest, GetReplicationStatusResponse,
         ReadEventsRequest, ReadEventsResponse, ReplicateRequest, ReplicateResponse,
-        event_log_service_server::EventLogService, replicate_request::Message,
+        event_log_service_server::EventLogService,
     },
 };
 use sqlx::PgPool;
@@ -22,7 +21,8 @@ use crate::{
     auth::{self, Actor, tokens::Scope},
     failure::Failure,
     leadership::Roles,
-    sessions, wire,
+    replication::{self, status::Question},
+    sessions,
 };
 
 /// The service.
@@ -71,27 +71,10 @@ impl EventLogService for EventLogs {
         &self,
         request: Request<Streaming<ReplicateRequest>>,
     ) -> Result<Response<Self::ReplicateStream>, Status> {
-        let introduction = match request.into_inner().message().await?.and_then(|first| first.message) {
-            Some(Message::Introduction(introduction)) => introduction,
-            Some(
-                Message::ProbeAnswer(_)
-                | Message::Truncated(_)
-                | Message::Acknowledgement(_)
-                | Message::BaseReceived(_),
-            ) => {
-                let message = "a stream begins with the introduction. Open it anew";
-                return Err(Refusal::new(Code::ReplicationOutOfStep, message).into());
-            }
-            None => {
-                let rule = "is required in the first message";
-                return Err(Refusal::from(FieldViolation::new("introduction", rule)).into());
-            }
-        };
-        let within = |violation: FieldViolation| Refusal::from(violation.within("introduction"));
-        SessionId::parse("session_id", &introduction.session_id).map_err(within)?;
-        NodeId::parse("node_id", &introduction.node_id).map_err(within)?;
-        wire::generation("generation", introduction.generation).map_err(within)?;
-        Err(not_served().into())
+        let principal = auth::principal(&request)?;
+        let leader = self.roles.leader()?;
+        let messages = replication::stream::replicate(&leader, principal, request.into_inner());
+        Ok(Response::new(ReceiverStream::new(messages)))
     }
 
     async fn get_replication_status(
@@ -99,13 +82,11 @@ impl EventLogService for EventLogs {
         request: Request<GetReplicationStatusRequest>,
     ) -> Result<Response<GetReplicationStatusResponse>, Status> {
         let actor = auth::principal(&request)?.actor()?;
-        let GetReplicationStatusRequest { session_id, recent_max } = request.into_inner();
-        let session_id = SessionId::parse("session_id", &session_id).map_err(Refusal::from)?;
-        if recent_max < 0 {
-            return Err(Refusal::from(FieldViolation::new("recent_max", "must not be negative")).into());
-        }
-        self.check_may_see(session_id, actor).await?;
-        Err(not_served().into())
+        let question = Question::parse(&request.into_inner())?;
+        self.check_may_see(question.session_id, actor).await?;
+        let leader = self.roles.leader().ok();
+        let status = replication::status::status(&self.reads, leader.as_deref(), question).await;
+        Ok(Response::new(status.map_err(Failure::from)?))
     }
 }
 
@@ -116,11 +97,4 @@ impl EventLogs {
             false => Err(Refusal::permission_denied().into()),
         }
     }
-}
-
-fn not_served() -> Refusal {
-    Refusal::new(
-        Code::SystemUnavailable,
-        "replication is not served by this release. Read the log by ReadEvents",
-    )
 }

@@ -16,6 +16,7 @@ use crate::{
     failure::{Failure, Fault},
     maintenance::Switch,
     presence::lanes::Lanes,
+    replication::Hub,
     roster::Fleet,
     settings::{Bounds, Cadence},
 };
@@ -34,6 +35,7 @@ pub struct Leader {
     pub(super) lane_db: PgPool,
     pub(super) log_db: PgPool,
     pub(super) fleet: Arc<Fleet>,
+    pub(super) replication: Hub,
     pub(super) lanes: Lanes,
     pub(super) log: Log,
     pub(super) cadence: Cadence,
@@ -83,6 +85,11 @@ impl Leader {
     /// The view of the fleet.
     pub fn fleet(&self) -> &Arc<Fleet> {
         &self.fleet
+    }
+
+    /// The replicas of the logs.
+    pub fn replication(&self) -> &Hub {
+        &self.replication
     }
 
     /// The lanes of beats.

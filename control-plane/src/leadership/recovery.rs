@@ -25,6 +25,7 @@ use crate::{
         self,
         lanes::{LaneTask, Lanes},
     },
+    replication::{Hub, engine},
     roster::Fleet,
     sessions,
 };
@@ -53,6 +54,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { name: "canary", run: |recovering| Box::pin(put_canary(recovering)) },
     Step { name: "log heads", run: |recovering| Box::pin(settle_log_heads(recovering)) },
+    Step { name: "bases", run: |recovering| Box::pin(drop_bases(recovering)) },
 ];
 
 async fn put_canary(recovering: &mut Recovering<'_>) -> Result<(), Fault> {
@@ -63,6 +65,11 @@ async fn put_canary(recovering: &mut Recovering<'_>) -> Result<(), Fault> {
 async fn settle_log_heads(recovering: &mut Recovering<'_>) -> Result<(), Fault> {
     recovering.broken_logs = event_log::settle_heads(recovering.db).await?;
     Ok(())
+}
+
+/// What rebuilds of former terms were made from: their streams are gone.
+async fn drop_bases(recovering: &mut Recovering<'_>) -> Result<(), Fault> {
+    event_log::store::delete_full_bases(&mut *recovering.db).await.map(drop)
 }
 
 /// A leader that is ready to serve.
@@ -113,6 +120,7 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
         lane_db: postgres::lane_pool(candidate.database.clone(), &setting, candidate.bounds.beat_lanes),
         log_db: postgres::log_pool(candidate.database.clone(), &setting),
         fleet: Arc::new(Fleet::load(floors, runners, slots)),
+        replication: Hub::new(term.epoch, replication_settings(candidate)),
         lanes,
         log,
         cadence: candidate.cadence,
@@ -128,4 +136,11 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
     // The work is done; how this connection ends does not matter.
     drop(db.close().await);
     Ok(Recovered { leader, lanes: lane_tasks, log_writers, window })
+}
+
+fn replication_settings(candidate: &Candidate) -> engine::Settings {
+    engine::Settings {
+        reconnect_grace: candidate.retention.logs.reconnect_grace,
+        ..engine::Settings::DEFAULT
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
     duties::{self, Duty},
     failure::{Fault, chain},
     presence::{self, canary},
-    retention,
+    replication, retention,
 };
 
 /// Recoveries that may fail in a row before the lock is given away.
@@ -108,6 +108,7 @@ pub(super) async fn reign(
         leader.spawn(lane.run(Arc::clone(&leader)));
     }
     recovered.log_writers.start(&leader);
+    leader.spawn(replication::write_records(Arc::clone(&leader)));
     start_duties(candidate, &leader);
     become_role(roles, Role::Active(Arc::clone(&leader)), "recovery is done");
     histogram!("rollcall_leadership_promote_seconds").record(won.elapsed().as_secs_f64());
@@ -150,6 +151,21 @@ fn start_duties(candidate: &Candidate, leader: &Arc<Leader>) {
         duties::run(leader, sweep, |leader| async move { presence::sweep::pass(&leader).await });
     }
     let retention = candidate.retention;
+    let logs = retention.logs;
+    let checkpoints = Duty { name: duties::CHECKPOINTS, period: logs.interval };
+    if !disabled.contains(&checkpoints.name) {
+        duties::run(leader, checkpoints, move |leader| async move {
+            replication::checkpoints::pass(&leader, logs.checkpoint_every).await
+        });
+    }
+    let prune = Duty { name: duties::PRUNE, period: logs.interval };
+    if !disabled.contains(&prune.name) {
+        duties::run(
+            leader,
+            prune,
+            move |leader| async move { replication::prune::pass(&leader, &logs).await },
+        );
+    }
     let forget = Duty { name: duties::RETENTION, period: retention.interval };
     if !disabled.contains(&forget.name) {
         duties::run(leader, forget, move |leader| async move { retention::pass(&leader, &retention).await });

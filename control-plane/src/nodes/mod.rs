@@ -31,7 +31,7 @@ pub mod store;
 mod transfer;
 mod update_capabilities;
 
-use contracts::{NodeId, ParticipantId, Refusal};
+use contracts::{NodeId, ParticipantId, Refusal, SessionId};
 pub(crate) use forget::forget_unheard;
 use standing::{Known, Standing};
 
@@ -52,6 +52,28 @@ pub async fn why_not(leader: &Leader, participant: ParticipantId, beats: &[(&Nod
         let refusal = Refusal::from(Failure::from(fault));
         vec![refusal; beats.len()]
     })
+}
+
+/// Whether a node holds its slot in a session under this generation, run by a participant who may.
+///
+/// # Errors
+///
+/// Why it does not.
+pub(crate) async fn check_holds(
+    leader: &Leader,
+    participant: ParticipantId,
+    node_id: &NodeId,
+    generation: i64,
+    session_id: SessionId,
+) -> Result<(), Refusal> {
+    match leader.fleet().holds(participant, node_id, generation) {
+        Some(held) if held == session_id => Ok(()),
+        Some(_) => Err(refusals::not_attached(node_id)),
+        None => {
+            let why = why_not(leader, participant, &[(node_id, generation)]).await;
+            Err(why.into_iter().next().unwrap_or_else(Refusal::permission_denied))
+        }
+    }
 }
 
 /// Why a beat was not taken of a node of which this is known; nothing is of one that its caller may not run.

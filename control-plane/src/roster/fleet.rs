@@ -232,6 +232,17 @@ impl Fleet {
         beats.iter().map(|beat| check(beat).ok_or(NotHere)).collect()
     }
 
+    /// The session in which a node holds its slot under this generation, run by one who may.
+    pub fn holds(&self, participant: ParticipantId, node_id: &NodeId, generation: i64) -> Option<SessionId> {
+        let state = self.lock();
+        let node = state.nodes.get(state.keys.get(node_id)?)?;
+        let holds = node.active
+            && node.participant_id == participant
+            && node.generation == generation
+            && state.runners.contains(&(node.session_id, participant));
+        holds.then_some(node.session_id)
+    }
+
     /// Puts beats that were just committed, and gives each its read-only flag and floor.
     pub fn beaten(&self, beats: &[CheckedBeat], at: OffsetDateTime) -> Vec<(bool, Floor)> {
         let mut state = self.lock();

@@ -8,7 +8,8 @@ use crate::{
     duties,
     leadership::locks::LockNamespace,
     settings::{
-        Bounds, Cadence, CadenceError, Keep, LeadershipSettings, Lease, LeaseError, QuotaBounds, Retention,
+        Bounds, Cadence, CadenceError, Keep, LeadershipSettings, Lease, LeaseError, LogRetention,
+        QuotaBounds, Retention,
     },
 };
 
@@ -152,6 +153,52 @@ pub(super) struct RetentionFlags {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = retention_interval)]
     #[arg(env = "ROLLCALL_RETENTION_INTERVAL")]
     retention_interval: Duration,
+    /// Events that are kept of the log of a session: a number, or forever
+    #[arg(long, value_name = "N", default_value = "forever", value_parser = most)]
+    #[arg(env = "ROLLCALL_RETAIN_LOG_EVENTS")]
+    retain_log_events: Most,
+    /// Bytes of payloads that are kept of the log of a session: a number, or forever
+    #[arg(long, value_name = "BYTES", default_value = "forever", value_parser = most)]
+    #[arg(env = "ROLLCALL_RETAIN_LOG_BYTES")]
+    retain_log_bytes: Most,
+    /// How long events are kept: at least 1day, or forever
+    #[arg(long, value_name = "DURATION", default_value = "forever", value_parser = keep)]
+    #[arg(env = "ROLLCALL_RETAIN_LOG_AGE")]
+    retain_log_age: Keep,
+    /// Bytes of payloads that are kept beyond that for a replica that lacks them; one that lacks more is rebuilt
+    #[arg(long, value_name = "BYTES", default_value_t = LogRetention::default().replica_bytes)]
+    #[arg(env = "ROLLCALL_REPLICA_HOLD_BYTES")]
+    replica_hold_bytes: u64,
+    /// How long events are kept beyond that for a replica that lacks them; one that lacks older ones is rebuilt
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(env = "ROLLCALL_REPLICA_HOLD_AGE")]
+    replica_hold_age: Duration,
+    /// How long after a new leader began no log is pruned, so that replicas find their way back first
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    #[arg(env = "ROLLCALL_RECONNECT_GRACE")]
+    reconnect_grace: Duration,
+    /// Events after which the state of a session is stored as a checkpoint, where rebuilds begin
+    #[arg(long, value_name = "N", default_value_t = LogRetention::default().checkpoint_every)]
+    #[arg(env = "ROLLCALL_CHECKPOINT_EVERY", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_every: u64,
+    /// How often logs are looked at for a checkpoint, and for what is no longer kept
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = retention_interval)]
+    #[arg(env = "ROLLCALL_LOG_INTERVAL")]
+    log_interval: Duration,
+}
+
+/// How much is kept at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Most(Option<u64>);
+
+fn most(text: &str) -> Result<Most, String> {
+    if text == "forever" {
+        return Ok(Most(None));
+    }
+    match text.parse() {
+        Ok(most) if most > 0 => Ok(Most(Some(most))),
+        Ok(_) | Err(_) => Err("must be a whole number above zero, or forever".to_owned()),
+    }
 }
 
 impl RetentionFlags {
@@ -161,6 +208,16 @@ impl RetentionFlags {
             offline_nodes: self.retain_offline_nodes,
             spans: self.retain_spans,
             audit: self.retain_audit,
+            logs: LogRetention {
+                interval: self.log_interval,
+                checkpoint_every: self.checkpoint_every,
+                events: self.retain_log_events.0,
+                bytes: self.retain_log_bytes.0,
+                age: self.retain_log_age,
+                replica_bytes: self.replica_hold_bytes,
+                replica_age: self.replica_hold_age,
+                reconnect_grace: self.reconnect_grace,
+            },
         }
     }
 }

@@ -330,7 +330,7 @@ mod tests {
     use super::*;
     use crate::{
         leadership::Candidate,
-        settings::{Keep, Lease, Retention},
+        settings::{Keep, Lease, LogRetention, Retention},
     };
 
     #[tokio::test]
@@ -343,6 +343,7 @@ mod tests {
             offline_nodes: Keep::Forever,
             spans: Keep::Forever,
             audit: Keep::Forever,
+            logs: LogRetention::default(),
         };
         let leadership = LeadershipSettings {
             lease: Lease::new(Duration::from_secs(10)).unwrap(),

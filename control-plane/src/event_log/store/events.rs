@@ -61,35 +61,35 @@ pub(in crate::event_log) async fn placed(
 
 /// A stretch of a log, with its ends, all of one moment.
 #[derive(Clone, Debug)]
-pub(in crate::event_log) struct Read {
-    pub(in crate::event_log) head: LogPoint,
-    pub(in crate::event_log) tail: LogPoint,
-    pub(in crate::event_log) events: Vec<Event>,
+pub(crate) struct Read {
+    pub(crate) head: LogPoint,
+    pub(crate) tail: LogPoint,
+    pub(crate) events: Vec<Event>,
 }
 
-struct ReadRow {
-    head: i64,
-    head_hash: Vec<u8>,
-    tail: i64,
-    tail_hash: Vec<u8>,
-    seq: Option<i64>,
-    event_id: Option<Uuid>,
-    epoch: Option<i64>,
-    envelope_version: Option<String>,
-    r#type: Option<String>,
-    key: Option<String>,
-    actor: Option<String>,
-    content_type: Option<String>,
-    payload: Option<Vec<u8>>,
-    occurred_at: Option<OffsetDateTime>,
-    recorded_at: Option<OffsetDateTime>,
-    prev_hash: Option<Vec<u8>>,
-    hash: Option<Vec<u8>>,
+pub(super) struct ReadRow {
+    pub(super) head: i64,
+    pub(super) head_hash: Vec<u8>,
+    pub(super) tail: i64,
+    pub(super) tail_hash: Vec<u8>,
+    pub(super) seq: Option<i64>,
+    pub(super) event_id: Option<Uuid>,
+    pub(super) epoch: Option<i64>,
+    pub(super) envelope_version: Option<String>,
+    pub(super) r#type: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) actor: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) payload: Option<Vec<u8>>,
+    pub(super) occurred_at: Option<OffsetDateTime>,
+    pub(super) recorded_at: Option<OffsetDateTime>,
+    pub(super) prev_hash: Option<Vec<u8>>,
+    pub(super) hash: Option<Vec<u8>>,
 }
 
 /// Reads the events after a place, at most so many, and of no more bytes than that, unless the first one alone has more.
 /// One statement, so that nothing is pruned or appended in between.
-pub(in crate::event_log) async fn read(
+pub(crate) async fn read(
     db: impl PgExecutor<'_>,
     session_id: SessionId,
     after: Seq,
@@ -120,19 +120,22 @@ pub(in crate::event_log) async fn read(
     )
     .fetch_all(db)
     .await?;
-    let Some(first) = rows.first() else {
-        // Nothing was ever appended.
-        let origin = LogPoint::origin(session_id);
-        return Ok(Read { head: origin, tail: origin, events: Vec::new() });
-    };
-    Ok(Read {
+    // Nothing was ever appended to a log without a row.
+    let origin = LogPoint::origin(session_id);
+    Ok(stretch(session_id, rows)?.unwrap_or(Read { head: origin, tail: origin, events: Vec::new() }))
+}
+
+/// The stretch that rows hold; none when there are none.
+pub(super) fn stretch(session_id: SessionId, rows: Vec<ReadRow>) -> Result<Option<Read>, Fault> {
+    let Some(first) = rows.first() else { return Ok(None) };
+    Ok(Some(Read {
         head: LogPoint { seq: seq("head", first.head)?, hash: hash("head_hash", &first.head_hash)? },
         tail: LogPoint { seq: seq("tail", first.tail)?, hash: hash("tail_hash", &first.tail_hash)? },
         events: rows
             .into_iter()
             .filter_map(|row| event(session_id, row).transpose())
             .collect::<Result<_, _>>()?,
-    })
+    }))
 }
 
 /// A number as the database takes it.

@@ -40,7 +40,7 @@ pub(super) fn cadence(flags: &CadenceFlags) -> Finding {
 
 /// What is kept for how long; the command line has refused what is no such length.
 pub(super) fn retention(flags: &RetentionFlags) -> Finding {
-    let Retention { interval: _, offline_nodes, spans, audit } = flags.retention();
+    let Retention { interval: _, offline_nodes, spans, audit, logs: _ } = flags.retention();
     let [nodes, spans, audit] = [offline_nodes, spans, audit].map(|keep| match keep {
         Keep::Forever => "for ever".to_owned(),
         Keep::For(duration) => format!("for {}", in_days(duration)),
