@@ -173,7 +173,21 @@ impl fmt::Display for RebuildReason {
     }
 }
 
-/// Says what a replica needs: one that was declared to need a rebuild gets nothing less.
+impl RebuildReason {
+    /// Whether it was decided, and not merely found. What was found is looked for anew, for it may be true no longer: a
+    /// replica that was just rebuilt may have lost its stream before it could say so.
+    pub fn is_verdict(self) -> bool {
+        match self {
+            Self::BudgetSpent(_) | Self::OverRetention { .. } | Self::DeclaredBefore => true,
+            Self::BehindTail { .. }
+            | Self::BaseBeyondHead { .. }
+            | Self::NothingInCommon { .. }
+            | Self::Unreplayable(_) => false,
+        }
+    }
+}
+
+/// Says what a replica needs. One on which the verdict is a rebuild gets nothing less, whatever it says of itself.
 pub fn classify(
     history: &RetainedHistory,
     replica: &Standing,
@@ -183,7 +197,7 @@ pub fn classify(
     if let Some(theirs) = replica.history_id.filter(|theirs| *theirs != history.history_id()) {
         return Need::ForeignHistory { theirs, ours: history.history_id() };
     }
-    if let Some(reason) = declared {
+    if let Some(reason) = declared.filter(|reason| reason.is_verdict()) {
         return Need::Rebuild(reason);
     }
     let (at, head) = (replica.end(history.origin()), history.head());
@@ -384,16 +398,26 @@ mod tests {
     }
 
     #[test]
-    fn whoever_needs_a_rebuild_gets_nothing_less() {
-        let history = log(0, 100);
-        for at in [0, 50, 100, 150] {
-            let need = classify(
-                &history,
-                &replica(at, 100, 0),
-                Some(RebuildReason::DeclaredBefore),
-                &Evidence::default(),
-            );
-            assert_eq!(need, Need::Rebuild(RebuildReason::DeclaredBefore));
+    fn a_verdict_stands_and_what_was_merely_found_is_looked_for_anew() {
+        let (history, nothing_compared) = (log(80, 100), Evidence::default());
+        let over = RebuildReason::OverRetention { acknowledged: seq(1), hold_after: seq(2) };
+        let spent = RebuildReason::BudgetSpent(Spent::Entries(9));
+        for verdict in [RebuildReason::DeclaredBefore, over, spent] {
+            for at in [0, 79, 80, 100, 150] {
+                let need = classify(&history, &replica(at, 100, 0), Some(verdict), &nothing_compared);
+                assert_eq!(need, Need::Rebuild(verdict));
+            }
+        }
+        for found in [
+            RebuildReason::BehindTail { at: seq(5), tail: seq(80) },
+            RebuildReason::BaseBeyondHead { base_seq: seq(120), head: seq(100) },
+            RebuildReason::NothingInCommon { lowest: seq(80), highest: seq(90) },
+            RebuildReason::Unreplayable(Unrecoverable::Missing(seq(85))),
+        ] {
+            let classify = |at| classify(&history, &replica(at, 100, 0), Some(found), &nothing_compared);
+            assert_eq!(classify(100), Need::ZeroGap { at: point(100) });
+            assert_eq!(classify(80), catch_up(80, false, 100));
+            assert_eq!(classify(79), behind(79, 80));
         }
     }
 

@@ -202,7 +202,10 @@ impl Executor<'_> {
         }
         match need {
             // It has that durably, and proved it.
-            Need::CatchUp { from, .. } => self.acknowledge(from),
+            Need::CatchUp { from: common, .. } | Need::TruncateOnly { to: common } => {
+                self.sender.declared = None;
+                self.acknowledge(common);
+            }
             Need::Rebuild(reason) => self.declare(reason),
             Need::ZeroGap { .. }
             | Need::TruncateOnly { .. }
