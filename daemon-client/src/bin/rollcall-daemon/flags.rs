@@ -116,6 +116,7 @@ impl Flags {
             node_id,
             client_version: self.client_version,
             health: self.health.into(),
+            replica: None,
             declaration: declaration(&self.capabilities).map_err(|error| wrong("--capability", &error))?,
         })
     }

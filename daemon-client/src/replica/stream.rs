@@ -1,0 +1,220 @@
+//! One replication stream, from its introduction to its end.
+
+use std::{collections::VecDeque, time::Duration};
+
+use contracts::wire::v1;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status as RpcStatus, Streaming};
+
+use super::{
+    Position, Rebuilding, State, Status,
+    fault::Fault,
+    machine::{Course, Done, Machine, Output, Start},
+    message::{self, Identity, Message, Reply},
+    status::StatusSender,
+    store::Store,
+    worker::{Failure, Worker},
+};
+use crate::{Caller, Setback, Way};
+
+/// How long a server may take to open a stream.
+const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long nothing may come while something is due.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Messages that wait to be sent at most, beside acknowledgements, of which the last one counts.
+const OUTBOX_MAX: usize = 8;
+
+/// How a stream ended.
+pub(super) enum End {
+    /// The server said why, or could not be reached.
+    Call(Setback),
+    /// The server ended it without a word.
+    Ended,
+    Fault(Fault),
+    Worker(Failure),
+}
+
+/// A stream that is open.
+struct Open {
+    caller: Caller,
+    incoming: Streaming<v1::ReplicateResponse>,
+    outgoing: mpsc::Sender<v1::ReplicateRequest>,
+}
+
+/// Opens a stream and follows it until it ends. The worker is at rest before; afterwards work may be under way.
+pub(super) async fn follow(
+    way: &mut Way,
+    identity: &Identity,
+    worker: &mut Worker,
+    status: &StatusSender,
+) -> End {
+    let Some(start) = worker.at_rest().map(start) else { return End::Ended };
+    let introduction = message::introduction(identity, start.history, start.base, start.end);
+    match open(way, introduction).await {
+        Ok(open) => {
+            let machine = Machine::new(start);
+            Exchange { identity, open, machine, worker, status, outbox: VecDeque::new() }.run().await
+        }
+        Err(setback) => End::Call(setback),
+    }
+}
+
+fn start(store: &Store) -> Start {
+    let strand = store.current();
+    Start { history: strand.history, base: strand.base.at.seq, end: strand.end }
+}
+
+pub(super) fn position(store: &Store) -> Position {
+    let strand = store.current();
+    Position { history_id: strand.history, begins: strand.base.at, end: strand.end }
+}
+
+#[expect(clippy::result_large_err, reason = "a setback is made once a stream at most")]
+async fn open(way: &mut Way, introduction: v1::ReplicateRequest) -> Result<Open, Setback> {
+    let connection = way.connect(OPEN_DEADLINE).await?;
+    let caller = connection.caller().await?;
+    let (outgoing, messages) = mpsc::channel(1);
+    let mut client = caller.log();
+    let opening = async {
+        // It waits in the channel until the call takes it.
+        let _ = outgoing.send(introduction).await;
+        client.replicate(ReceiverStream::new(messages)).await
+    };
+    match timeout(OPEN_DEADLINE, opening).await {
+        Ok(Ok(response)) => Ok(Open { incoming: response.into_inner(), outgoing, caller }),
+        Ok(Err(status)) => Err(caller.setback(&status)),
+        Err(_) => Err(caller.no_answer(OPEN_DEADLINE)),
+    }
+}
+
+/// What happens next on a stream.
+enum Happening {
+    Done(Result<Done, Failure>),
+    Incoming(Incoming),
+    Silence,
+}
+
+type Incoming = Result<Option<v1::ReplicateResponse>, RpcStatus>;
+
+struct Exchange<'a> {
+    identity: &'a Identity,
+    open: Open,
+    machine: Machine,
+    worker: &'a mut Worker,
+    status: &'a StatusSender,
+    outbox: VecDeque<Reply>,
+}
+
+impl Exchange<'_> {
+    async fn run(mut self) -> End {
+        let mut heard_at = Instant::now();
+        loop {
+            self.tell();
+            let silent_at = heard_at + SILENCE_MAX;
+            let is_due = self.machine.course() != Course::Live && self.worker.is_idle();
+            let reads = self.worker.has_room() && self.outbox.len() < OUTBOX_MAX;
+            let happening = tokio::select! {
+                biased;
+                done = self.worker.done() => Happening::Done(done),
+                permit = self.open.outgoing.reserve(), if !self.outbox.is_empty() => {
+                    match permit {
+                        Ok(permit) => {
+                            if let Some(reply) = self.outbox.pop_front() {
+                                permit.send(reply.into());
+                            }
+                        }
+                        // The call has ended: what comes in says why.
+                        Err(_) => self.outbox.clear(),
+                    }
+                    continue;
+                }
+                incoming = self.open.incoming.message(), if reads => Happening::Incoming(incoming),
+                () = sleep_until(silent_at), if is_due => Happening::Silence,
+            };
+            heard_at = Instant::now();
+            let outputs = match happening {
+                Happening::Done(Ok(done)) => self.machine.done(done),
+                Happening::Done(Err(failure)) => return End::Worker(failure),
+                Happening::Incoming(incoming) => match self.take(incoming) {
+                    Ok(outputs) => outputs,
+                    Err(end) => return end,
+                },
+                Happening::Silence => Err(Fault::Silent(SILENCE_MAX)),
+            };
+            match outputs {
+                Ok(outputs) => outputs.into_iter().for_each(|output| self.carry_out(output)),
+                Err(fault) => return End::Fault(fault),
+            }
+        }
+    }
+
+    fn take(&mut self, incoming: Incoming) -> Result<Result<Vec<Output>, Fault>, End> {
+        match incoming {
+            Ok(Some(wire)) => Ok(Message::parse(self.identity.session_id, wire)
+                .map_err(Fault::from)
+                .and_then(|message| self.machine.received(message))),
+            Ok(None) => Err(End::Ended),
+            Err(status) => Err(End::Call(self.open.caller.setback(&status))),
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Store(work) => self.worker.push(work),
+            Output::Send(reply) => {
+                // Of acknowledgements of one kind that wait, the last one says it all.
+                if is_said_by(self.outbox.back(), &reply) {
+                    self.outbox.pop_back();
+                }
+                self.outbox.push_back(reply);
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let position = self.worker.at_rest().map(position);
+        let state = state(self.machine.course());
+        let is_in_sync = state == State::InSync;
+        self.status.change(|status| {
+            status.position = position.or(status.position);
+            status.head = self.machine.head().or(status.head).max(status.position.map(|held| held.end.seq));
+            if is_in_sync {
+                *status = Status { setback: None, faults: 0, ..status.clone() };
+            }
+            status.state = state;
+        });
+    }
+}
+
+fn is_said_by(waiting: Option<&Reply>, next: &Reply) -> bool {
+    match (waiting, next) {
+        (Some(Reply::Acknowledgement { recovery: one, .. }), Reply::Acknowledgement { recovery, .. }) => {
+            one == recovery
+        }
+        (
+            Some(
+                Reply::Acknowledgement { .. }
+                | Reply::ProbeAnswer(_)
+                | Reply::Truncated { .. }
+                | Reply::BaseReceived { .. },
+            )
+            | None,
+            _,
+        ) => false,
+    }
+}
+
+fn state(course: Course) -> State {
+    match course {
+        Course::Introduced => State::Introduced,
+        Course::CatchingUp { target } => State::CatchingUp { target },
+        Course::Rebuilding { source, reason, base_received, base_events, replayed, target } => {
+            State::Rebuilding(Rebuilding { source, reason, base_received, base_events, replayed, target })
+        }
+        Course::Live => State::InSync,
+    }
+}
