@@ -126,7 +126,7 @@ impl Worker {
                         self.waiting_bytes -= bytes_of(work);
                     }
                     At::Work(tokio::task::spawn_blocking(move || {
-                        let result = perform(&mut store, piece);
+                        let result = finish(&mut store, piece);
                         (store, result)
                     }))
                 }
@@ -137,12 +137,16 @@ impl Worker {
     }
 }
 
-fn perform(store: &mut Store, piece: Piece) -> store::Result<Finished> {
-    let work = match piece {
-        Piece::Work(work) => work,
-        Piece::Tidy => return store.tidy().map(Finished::Tidied),
-    };
-    let done = match work {
+fn finish(store: &mut Store, piece: Piece) -> store::Result<Finished> {
+    match piece {
+        Piece::Work(work) => perform(store, work).map(Finished::Work),
+        Piece::Tidy => store.tidy().map(Finished::Tidied),
+    }
+}
+
+/// Does a piece of work. Blocking.
+pub(super) fn perform(store: &mut Store, work: Work) -> store::Result<Done> {
+    Ok(match work {
         Work::Tell(seqs) => Done::Told(store.points(&seqs)?),
         Work::Follow(history) => store.follow(history).map(|()| Done::Followed)?,
         Work::Truncate(to) => Done::Truncated(store.truncate(to)?),
@@ -152,8 +156,7 @@ fn perform(store: &mut Store, piece: Piece) -> store::Result<Finished> {
         Work::Seal(digest) => Done::Sealed(store.seal_base(digest)?),
         Work::StageTail(events) => Done::TailStaged(store.stage_tail(&events)?),
         Work::Swap { reason } => Done::Swapped(store.swap(&reason)?),
-    };
-    Ok(Finished::Work(done))
+    })
 }
 
 /// Adds `next` to the piece before it, if they are of one kind and together not too large.

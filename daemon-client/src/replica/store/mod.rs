@@ -220,3 +220,6 @@ fn empty_strand(session_id: SessionId) -> Strand {
     let base = Base { at: origin, events: 0, digest: Some(digest_of_base([])) };
     Strand { id: 0, history: None, base, end: origin, events: 0, bytes: 0 }
 }
+
+#[cfg(test)]
+mod tests;
