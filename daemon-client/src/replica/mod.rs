@@ -49,7 +49,10 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use contracts::{EventEnvelopeVersion, Seq, log::EventKey};
+use contracts::{
+    EventEnvelopeVersion, Seq,
+    log::{Event, EventKey},
+};
 use tokio::sync::watch;
 
 pub use decode::{Entry, Reading, Stub, Unreadable, Upcast, Upcasters};
@@ -271,6 +274,16 @@ pub fn summary(folder: &Path) -> Result<Summary, OpenError> {
         aside: reader.aside()?,
         put_aside,
     })
+}
+
+/// The events of something that is kept aside in `folder`, those after `after`, at most `limit` and at most 1,000.
+/// Blocking.
+///
+/// # Errors
+///
+/// When there is no replica, or it cannot be read.
+pub fn events_aside(folder: &Path, id: u64, after: Seq, limit: usize) -> Result<Vec<Event>, OpenError> {
+    Reader::new(Folder::new(folder), Arc::default()).events_aside(id, after, limit.clamp(1, PAGE_MAX))
 }
 
 /// Reads the whole replica in `folder`, what is kept aside included, and proves it. Blocking; works while a client has

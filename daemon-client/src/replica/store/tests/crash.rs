@@ -14,7 +14,7 @@ use super::*;
 const FOLDER: &str = "ROLLCALL_TEST_CRASH_FOLDER";
 const STEP: &str = "ROLLCALL_TEST_CRASH_STEP";
 /// Instructions of SQLite's machine in one step. Small enough for several steps in each statement that writes.
-const INSTRUCTIONS: i32 = 60;
+const INSTRUCTIONS: i32 = 25;
 
 fn log() -> Log {
     Log::of(24)
