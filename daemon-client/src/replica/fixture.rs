@@ -1,4 +1,4 @@
-//! Logs to replicate, for the tests of this folder, and a folder to do it in.
+//! Logs to replicate, for the tests of this folder and of the client as a whole, and a folder to do it in.
 
 use std::{
     env, fs,
@@ -36,9 +36,15 @@ impl Log {
         Self(self.after(0, at).to_vec()).and(more, fork)
     }
 
+    /// This one, and one more event in this version.
+    pub(crate) fn with_version(&self, version: &str) -> Self {
+        let event = next(self.head(), 0, version.parse().unwrap());
+        Self([self.0.as_slice(), &[event]].concat())
+    }
+
     fn and(mut self, more: u64, fork: u64) -> Self {
         for _ in 0..more {
-            let event = next(self.head(), fork);
+            let event = next(self.head(), fork, EventEnvelopeVersion::current());
             self.0.push(event);
         }
         self
@@ -74,11 +80,11 @@ impl Log {
     }
 }
 
-fn next(head: LogPoint, fork: u64) -> Event {
+fn next(head: LogPoint, fork: u64, envelope_version: EventEnvelopeVersion) -> Event {
     let number = head.seq.get() + 1;
     let draft = EventDraft {
         id: EventId(Uuid::from_u128(u128::from(fork) << 64 | u128::from(number))),
-        envelope_version: EventEnvelopeVersion::current(),
+        envelope_version,
         event_type: EventType::parse("type", "task.finished").unwrap(),
         key: (number % 3 != 0).then(|| EventKey::parse("key", &format!("task/{}", number % KEYS)).unwrap()),
         content_type: ContentType::parse("content_type", "text/plain").unwrap(),
@@ -111,10 +117,6 @@ impl TestFolder {
         let path = env::temp_dir().join(format!("rollcall-replica-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
-    }
-
-    pub(crate) fn folder(&self) -> super::store::Folder {
-        super::store::Folder::new(&self.0)
     }
 }
 

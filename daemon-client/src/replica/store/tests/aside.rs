@@ -10,7 +10,7 @@ fn bytes_of_one(log: &Log) -> u64 {
 
 fn small(folder: &TestFolder, events: u64, log: &Log) -> (Store, Dropped) {
     let max = events * bytes_of_one(log) + events;
-    Store::open(&folder.folder(), SESSION, max, Check::Full).unwrap()
+    Store::open(&at(folder), SESSION, max, Check::Full).unwrap()
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn the_oldest_is_dropped_first_and_reported() {
     assert_eq!(counts, [(2, 2, log.at(9)), (3, 0, log.at(5))]);
     let kept = reader(&folder).events_aside(aside[0].id, seq(0), 100).unwrap();
     assert_eq!(kept, log.after(7, 9), "its end is left");
-    assert!(verify(&folder.folder()).is_ok());
+    assert!(verify(&at(&folder)).is_ok());
 }
 
 #[test]
@@ -60,5 +60,5 @@ fn a_whole_replica_that_was_replaced_is_kept_as_far_as_there_is_room() {
     store.swap("why").unwrap();
     store.tidy().unwrap();
     assert!(reader(&folder).aside().unwrap().iter().map(|kept| kept.events).sum::<u64>() <= 4);
-    assert_eq!(verify(&folder.folder()).unwrap().end, log.at(30));
+    assert_eq!(verify(&at(&folder)).unwrap().end, log.at(30));
 }

@@ -96,7 +96,7 @@ fn a_kill_at_any_point_of_an_apply_a_cut_or_a_rebuild_leaves_it_before_or_after(
         let end = store.current().end;
         drop(store);
         assert!(is_one_of_the_places(&folder, end), "killed at step {step}: {end}");
-        let verified = verify(&folder.folder()).unwrap();
+        let verified = verify(&at(&folder)).unwrap();
         // What was cut off is there as soon as it is missing from the log.
         let is_cut = places.contains(&9) && end != log().forked(6, 3, 1).at(9);
         assert!(verified.aside >= u64::from(is_cut), "killed at step {step}: {verified:?}");

@@ -8,12 +8,12 @@ use super::*;
 use crate::replica::store::Why;
 
 fn reopened(folder: &TestFolder, check: Check) -> Result<Store, OpenError> {
-    Store::open(&folder.folder(), SESSION, ASIDE_BYTES_MAX, check).map(|(store, _)| store)
+    Store::open(&at(folder), SESSION, ASIDE_BYTES_MAX, check).map(|(store, _)| store)
 }
 
 /// Changes the file behind the back of its client.
 fn tamper(folder: &TestFolder, sql: &str) {
-    let connection = Connection::open(folder.folder().file()).unwrap();
+    let connection = Connection::open(at(folder).file()).unwrap();
     connection.execute_batch(sql).unwrap();
 }
 
@@ -39,7 +39,7 @@ fn a_file_whose_events_are_not_what_they_were_is_damaged() {
         drop(filled(&folder, &log, 9));
         tamper(&folder, &format!("pragma foreign_keys = off; {sql}"));
         assert!(is_damaged(reopened(&folder, Check::Recent)), "{sql}");
-        assert!(is_damaged(verify(&folder.folder())), "{sql}");
+        assert!(is_damaged(verify(&at(&folder))), "{sql}");
     }
 }
 
@@ -60,7 +60,7 @@ fn a_base_that_is_not_what_it_was_is_found_by_the_full_check() {
         drop(store);
         tamper(&folder, &sql);
         assert!(is_damaged(reopened(&folder, Check::Full)), "{sql}");
-        assert!(is_damaged(verify(&folder.folder())), "{sql}");
+        assert!(is_damaged(verify(&at(&folder))), "{sql}");
     }
 }
 
@@ -72,7 +72,7 @@ fn what_is_kept_aside_is_verified_too() {
     store.truncate(log.at(5)).unwrap();
     drop(store);
     tamper(&folder, "update events set payload = x'00' where seq = 7");
-    assert!(is_damaged(verify(&folder.folder())));
+    assert!(is_damaged(verify(&at(&folder))));
 }
 
 #[test]
@@ -80,11 +80,11 @@ fn a_file_of_noise_is_damaged_and_put_aside_whole() {
     let folder = TestFolder::new();
     drop(filled(&folder, &Log::of(9), 9));
     let noise = vec![0x5a; 64 * 1024];
-    fs::write(folder.folder().file(), &noise).unwrap();
+    fs::write(at(&folder).file(), &noise).unwrap();
     assert!(is_damaged(reopened(&folder, Check::Recent)));
-    let put_aside = folder.folder().put_aside(Why::Damaged).unwrap();
+    let put_aside = at(&folder).put_aside(Why::Damaged).unwrap();
     assert_eq!(fs::read(&put_aside).unwrap(), noise);
-    assert_eq!(folder.folder().put_aside_files(), [put_aside]);
+    assert_eq!(at(&folder).put_aside_files(), [put_aside]);
     assert_eq!(open(&folder).current().end, Log::of(0).head(), "and it begins anew");
 }
 
@@ -93,11 +93,11 @@ fn files_are_put_aside_beside_each_other_and_not_without_end() {
     let folder = TestFolder::new();
     for count in 1..=8 {
         drop(filled(&folder, &Log::of(count), count));
-        folder.folder().put_aside(Why::Foreign).unwrap();
+        at(&folder).put_aside(Why::Foreign).unwrap();
     }
     drop(filled(&folder, &Log::of(9), 9));
-    assert!(matches!(folder.folder().put_aside(Why::Foreign), Err(OpenError::Failed(_))));
-    assert_eq!(folder.folder().put_aside_files().len(), 8);
+    assert!(matches!(at(&folder).put_aside(Why::Foreign), Err(OpenError::Failed(_))));
+    assert_eq!(at(&folder).put_aside_files().len(), 8);
     assert_eq!(open(&folder).current().end, Log::of(9).head(), "what could not be put aside is as it was");
 }
 
@@ -106,7 +106,7 @@ fn a_file_of_another_session_or_of_a_newer_release_is_left_as_it_is() {
     let folder = TestFolder::new();
     drop(filled(&folder, &Log::of(3), 3));
     let other = contracts::SessionId(uuid::Uuid::from_u128(9));
-    let opened = Store::open(&folder.folder(), other, ASIDE_BYTES_MAX, Check::Recent);
+    let opened = Store::open(&at(&folder), other, ASIDE_BYTES_MAX, Check::Recent);
     assert_eq!(opened.err(), Some(OpenError::OtherSession(SESSION)));
     tamper(&folder, "pragma user_version = 2");
     assert_eq!(reopened(&folder, Check::Recent).err(), Some(OpenError::Newer(2)));
@@ -118,16 +118,16 @@ fn a_file_of_another_session_or_of_a_newer_release_is_left_as_it_is() {
 fn a_database_of_something_else_is_not_written_to() {
     let folder = TestFolder::new();
     tamper(&folder, "create table theirs (id integer)");
-    let before = fs::read(folder.folder().file()).unwrap();
+    let before = fs::read(at(&folder).file()).unwrap();
     assert!(is_damaged(reopened(&folder, Check::Recent)));
-    assert_eq!(fs::read(folder.folder().file()).unwrap(), before);
+    assert_eq!(fs::read(at(&folder).file()).unwrap(), before);
 }
 
 #[test]
 fn a_folder_without_a_replica_is_told_from_one_that_is_damaged() {
     let folder = TestFolder::new();
-    assert_eq!(verify(&folder.folder()).err(), Some(OpenError::Absent));
-    fs::write(folder.folder().file(), "").unwrap();
-    assert_eq!(verify(&folder.folder()).err(), Some(OpenError::Absent), "made, and not yet written");
+    assert_eq!(verify(&at(&folder)).err(), Some(OpenError::Absent));
+    fs::write(at(&folder).file(), "").unwrap();
+    assert_eq!(verify(&at(&folder)).err(), Some(OpenError::Absent), "made, and not yet written");
     assert_eq!(open(&folder).current().end, Log::of(0).head());
 }

@@ -5,7 +5,7 @@ mod crash;
 mod damage;
 mod scripts;
 
-use super::{Check, Error, Misfit, OpenError, Reader, Store, verify};
+use super::{Check, Error, Folder, Misfit, OpenError, Reader, Store, verify};
 use crate::replica::fixture::{HISTORY, Log, SESSION, TestFolder, other_hash, seq, tampered};
 use contracts::{
     HistoryId, LogPoint,
@@ -14,13 +14,17 @@ use contracts::{
 
 const ASIDE_BYTES_MAX: u64 = 1024 * 1024;
 
+fn at(folder: &TestFolder) -> Folder {
+    Folder::new(&folder.0)
+}
+
 fn open(folder: &TestFolder) -> Store {
-    let (store, _) = Store::open(&folder.folder(), SESSION, ASIDE_BYTES_MAX, Check::Full).unwrap();
+    let (store, _) = Store::open(&at(folder), SESSION, ASIDE_BYTES_MAX, Check::Full).unwrap();
     store
 }
 
 fn reader(folder: &TestFolder) -> Reader {
-    Reader::new(folder.folder(), std::sync::Arc::default())
+    Reader::new(at(folder), std::sync::Arc::default())
 }
 
 fn events(folder: &TestFolder, after: u64) -> Vec<Event> {
@@ -149,7 +153,7 @@ fn a_cut_leaves_what_is_common_and_the_state_of_then() {
     store.append(forked.after(5, 8)).unwrap();
     drop(store);
     assert_eq!(open(&folder).current().end, forked.at(8));
-    assert_eq!(verify(&folder.folder()).unwrap().aside, 1);
+    assert_eq!(verify(&at(&folder)).unwrap().aside, 1);
 }
 
 #[test]
@@ -163,7 +167,7 @@ fn a_cut_to_the_origin_empties_and_one_below_the_base_is_refused() {
     store.swap("why").unwrap();
     assert!(matches!(misfit(store.truncate(log.at(8))), Misfit::BeforeBase { .. }));
     assert_eq!(store.truncate(log.at(9)), Ok(log.at(9)), "at the base");
-    assert_eq!(verify(&folder.folder()).unwrap().end, log.at(9));
+    assert_eq!(verify(&at(&folder)).unwrap().end, log.at(9));
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn a_rebuild_is_not_seen_before_the_swap_and_is_whole_after_it() {
     assert_eq!((aside.len(), aside[0].events, aside[0].why.as_str()), (1, 4, "replaced: retention"));
     store.append(log.after(18, 20)).unwrap();
     drop(store);
-    let verified = verify(&folder.folder()).unwrap();
+    let verified = verify(&at(&folder)).unwrap();
     assert_eq!((verified.begins, verified.end, verified.aside), (log.at(15), log.at(20), 1));
 }
 
@@ -267,10 +271,10 @@ fn what_was_being_received_is_forgotten_by_a_reopen_and_by_another_plan() {
 fn a_folder_has_one_writer_and_any_readers() {
     let folder = TestFolder::new();
     let store = filled(&folder, &Log::of(3), 3);
-    let second = Store::open(&folder.folder(), SESSION, ASIDE_BYTES_MAX, Check::Recent);
+    let second = Store::open(&at(&folder), SESSION, ASIDE_BYTES_MAX, Check::Recent);
     assert_eq!(second.err(), Some(OpenError::InUse));
     assert_eq!(events(&folder, 0).len(), 3);
-    assert!(verify(&folder.folder()).is_ok());
+    assert!(verify(&at(&folder)).is_ok());
     drop(store);
     open(&folder);
 }

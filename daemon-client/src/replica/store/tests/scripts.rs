@@ -260,7 +260,7 @@ impl World {
 
     /// It verifies, and its history is a stretch of one of the two logs.
     fn check(&self) {
-        let verified = verify(&self.folder.folder()).unwrap();
+        let verified = verify(&at(&self.folder)).unwrap();
         let (begins, end) = (verified.begins.seq.get(), verified.end.seq.get());
         let held = self.held(verified.begins.seq);
         let is_of = |log: &Log| verified.end == log.at(end) && held == log.after(begins, end);
