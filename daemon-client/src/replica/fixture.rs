@@ -31,6 +31,16 @@ impl Log {
         Self(Vec::new()).and(events, 0)
     }
 
+    /// A log whose events are all so large.
+    pub(crate) fn of_payloads(events: u64, bytes: usize) -> Self {
+        let mut log = Self(Vec::new());
+        for _ in 0..events {
+            let event = event(log.head(), 0, EventEnvelopeVersion::current(), vec![0x5a; bytes]);
+            log.0.push(event);
+        }
+        log
+    }
+
     /// The first `at` events of this one, and then `more` that another log has not.
     pub(crate) fn forked(&self, at: u64, more: u64, fork: u64) -> Self {
         Self(self.after(0, at).to_vec()).and(more, fork)
@@ -80,7 +90,12 @@ impl Log {
     }
 }
 
-fn next(head: LogPoint, fork: u64, envelope_version: EventEnvelopeVersion) -> Event {
+fn next(head: LogPoint, fork: u64, version: EventEnvelopeVersion) -> Event {
+    let number = head.seq.get() + 1;
+    event(head, fork, version, format!("{fork}: event {number}").into_bytes())
+}
+
+fn event(head: LogPoint, fork: u64, envelope_version: EventEnvelopeVersion, payload: Vec<u8>) -> Event {
     let number = head.seq.get() + 1;
     let draft = EventDraft {
         id: EventId(Uuid::from_u128(u128::from(fork) << 64 | u128::from(number))),
@@ -88,7 +103,7 @@ fn next(head: LogPoint, fork: u64, envelope_version: EventEnvelopeVersion) -> Ev
         event_type: EventType::parse("type", "task.finished").unwrap(),
         key: (number % 3 != 0).then(|| EventKey::parse("key", &format!("task/{}", number % KEYS)).unwrap()),
         content_type: ContentType::parse("content_type", "text/plain").unwrap(),
-        payload: format!("{fork}: event {number}").into_bytes(),
+        payload,
         occurred_at: None,
     };
     let to = Append { session_id: SESSION, epoch: u64::MAX - fork, recorded_at: 1_700_000_000_000_000 };

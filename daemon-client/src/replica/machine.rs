@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!              probe
-//!            +-------+
-//!            |       v         zero gap
+//!            +-------> Asked
+//!            | <--------+      zero gap
 //!           Introduced ------------------------------------------------------------+
 //!            |       |  catch up                                      completed    v
 //!            |       +----------> [Cutting] --> CatchingUp ----------------------> Live
@@ -88,14 +88,47 @@ pub(crate) struct Machine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Introduced,
-    Cutting { recovery: RecoveryId, from: LogPoint, target: Seq },
-    CatchingUp { recovery: RecoveryId, target: Seq, handed: Seq, durable: LogPoint },
-    Receiving { base: Base, ordinal: u64, handed: u64, durable: u64 },
-    Sealing { base: Base },
-    Replaying { base: Base, handed: Seq, durable: LogPoint },
-    Swapping { base: Base, end: LogPoint, is_completed: bool },
-    Swapped { recovery: RecoveryId, at: LogPoint },
-    Live { last: RecoveryId, handed: Seq, durable: LogPoint },
+    /// A probe is to be answered.
+    Asked,
+    Cutting {
+        recovery: RecoveryId,
+        from: LogPoint,
+        target: Seq,
+    },
+    CatchingUp {
+        recovery: RecoveryId,
+        target: Seq,
+        handed: Seq,
+        durable: LogPoint,
+    },
+    Receiving {
+        base: Base,
+        ordinal: u64,
+        handed: u64,
+        durable: u64,
+    },
+    Sealing {
+        base: Base,
+    },
+    Replaying {
+        base: Base,
+        handed: Seq,
+        durable: LogPoint,
+    },
+    Swapping {
+        base: Base,
+        end: LogPoint,
+        is_completed: bool,
+    },
+    Swapped {
+        recovery: RecoveryId,
+        at: LogPoint,
+    },
+    Live {
+        last: RecoveryId,
+        handed: Seq,
+        durable: LogPoint,
+    },
 }
 
 /// The base of a rebuild.
@@ -148,7 +181,7 @@ impl Machine {
             target: base.target,
         };
         match &self.phase {
-            Phase::Introduced => Course::Introduced,
+            Phase::Introduced | Phase::Asked => Course::Introduced,
             Phase::Cutting { target, .. } | Phase::CatchingUp { target, .. } => {
                 Course::CatchingUp { target: *target }
             }
@@ -180,6 +213,7 @@ impl Machine {
     fn out_of_place(&self, message: &'static str) -> Fault {
         let during = match self.phase {
             Phase::Introduced => "the introduction",
+            Phase::Asked => "a probe",
             Phase::Cutting { .. } => "a cut",
             Phase::CatchingUp { .. } => "a catch-up",
             Phase::Receiving { .. } => "the transfer of a base",
@@ -198,6 +232,7 @@ impl Machine {
         if self.probes > PROBES_MAX {
             return Err(Fault::ProbesWithoutEnd);
         }
+        self.phase = Phase::Asked;
         Ok(vec![Output::Store(Work::Tell(seqs))])
     }
 
@@ -307,6 +342,7 @@ impl Machine {
             }
             (
                 Phase::Introduced
+                | Phase::Asked
                 | Phase::Cutting { .. }
                 | Phase::CatchingUp { .. }
                 | Phase::Receiving { .. }
@@ -341,6 +377,7 @@ impl Machine {
             // The plan of a replica that needs nothing is the end already; saying so once more is harmless.
             Phase::Live { last, durable, .. } if *last == named && *durable == at => return Ok(Vec::new()),
             Phase::Introduced
+            | Phase::Asked
             | Phase::Cutting { .. }
             | Phase::CatchingUp { .. }
             | Phase::Receiving { .. }
@@ -374,8 +411,14 @@ impl Machine {
     pub(crate) fn done(&mut self, done: Done) -> Outputs {
         let unexpected = Fault::OutOfPlace { message: "the store's answer", during: "another phase" };
         match (done, &mut self.phase) {
-            (Done::Told(points), Phase::Introduced) => Ok(vec![Output::Send(Reply::ProbeAnswer(points))]),
-            (Done::Followed, _) | (Done::Staged, Phase::Receiving { .. }) => Ok(Vec::new()),
+            (Done::Told(points), Phase::Asked) => {
+                self.phase = Phase::Introduced;
+                Ok(vec![Output::Send(Reply::ProbeAnswer(points))])
+            }
+            // The whole base may be there before there is a place for it.
+            (Done::Followed, _) | (Done::Staged, Phase::Receiving { .. } | Phase::Sealing { .. }) => {
+                Ok(Vec::new())
+            }
             (Done::Truncated(at), Phase::Cutting { recovery, from, target }) if at == *from => {
                 let recovery = *recovery;
                 self.phase = Phase::CatchingUp { recovery, target: *target, handed: at.seq, durable: at };

@@ -22,7 +22,7 @@ use super::{
     status::StatusSender,
     store::{self, Folder, Store, Why},
     stream::{self, End},
-    worker::{self, Failure, Worker},
+    worker::{self, Failure, Worker, position},
 };
 use crate::{
     Standing, Way,
@@ -131,11 +131,7 @@ impl Replication {
     /// Follows the log, stream by stream, until something is wrong with the file.
     async fn follow(&self, seat: &mut Seat, mut store: Store) -> Then {
         loop {
-            let position = stream::position(&store);
-            self.status.change(|status| {
-                status.state = State::Apart;
-                status.position = Some(position);
-            });
+            self.apart(&store);
             let generation = attached(&mut seat.standing).await;
             let identity =
                 Identity { session_id: seat.session_id, node_id: seat.node_id.clone(), generation };
@@ -161,11 +157,7 @@ impl Replication {
                     Err(then) => return then,
                 },
             };
-            let position = stream::position(&store);
-            self.status.change(|status| {
-                status.state = State::Apart;
-                status.position = Some(position);
-            });
+            self.apart(&store);
             tokio::select! {
                 biased;
                 // A new attachment is a reason to try at once.
@@ -173,6 +165,14 @@ impl Replication {
                 () = sleep(wait) => {}
             }
         }
+    }
+
+    fn apart(&self, store: &Store) {
+        let position = position(store);
+        self.status.change(|status| {
+            status.state = State::Apart;
+            status.position = Some(position);
+        });
     }
 
     /// How long to wait before the next stream, or what to do about the file.

@@ -16,7 +16,6 @@ use super::{
     machine::{Course, Done, Machine, Output, Start},
     message::{self, Identity, Message, Reply},
     status::StatusSender,
-    store::Store,
     worker::{Failure, Worker},
 };
 use crate::{Caller, Setback, Way};
@@ -52,7 +51,8 @@ pub(super) async fn follow(
     worker: &mut Worker,
     status: &StatusSender,
 ) -> End {
-    let Some(start) = worker.at_rest().map(start) else { return End::Ended };
+    let Position { history_id, begins, end } = worker.position();
+    let start = Start { history: history_id, base: begins.seq, end };
     let introduction = message::introduction(identity, start.history, start.base, start.end);
     match open(way, introduction).await {
         Ok(open) => {
@@ -61,16 +61,6 @@ pub(super) async fn follow(
         }
         Err(setback) => End::Call(setback),
     }
-}
-
-fn start(store: &Store) -> Start {
-    let strand = store.current();
-    Start { history: strand.history, base: strand.base.at.seq, end: strand.end }
-}
-
-pub(super) fn position(store: &Store) -> Position {
-    let strand = store.current();
-    Position { history_id: strand.history, begins: strand.base.at, end: strand.end }
 }
 
 #[expect(clippy::result_large_err, reason = "a setback is made once a stream at most")]
@@ -93,7 +83,7 @@ async fn open(way: &mut Way, introduction: v1::ReplicateRequest) -> Result<Open,
 
 /// What happens next on a stream.
 enum Happening {
-    Done(Result<Done, Failure>),
+    Done(Result<Option<Done>, Failure>),
     Incoming(Incoming),
     Silence,
 }
@@ -137,7 +127,8 @@ impl Exchange<'_> {
             };
             heard_at = Instant::now();
             let outputs = match happening {
-                Happening::Done(Ok(done)) => self.machine.done(done),
+                Happening::Done(Ok(Some(done))) => self.machine.done(done),
+                Happening::Done(Ok(None)) => Ok(Vec::new()),
                 Happening::Done(Err(failure)) => return End::Worker(failure),
                 Happening::Incoming(incoming) => match self.take(incoming) {
                     Ok(outputs) => outputs,
@@ -176,12 +167,12 @@ impl Exchange<'_> {
     }
 
     fn tell(&self) {
-        let position = self.worker.at_rest().map(position);
+        let position = self.worker.position();
         let state = state(self.machine.course());
         let is_in_sync = state == State::InSync;
         self.status.change(|status| {
-            status.position = position.or(status.position);
-            status.head = self.machine.head().or(status.head).max(status.position.map(|held| held.end.seq));
+            status.position = Some(position);
+            status.head = self.machine.head().or(status.head).max(Some(position.end.seq));
             if is_in_sync {
                 *status = Status { setback: None, faults: 0, ..status.clone() };
             }

@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::warn;
 
 use super::{
+    Position,
     machine::{Done, Work},
     store::{self, Dropped, Store},
 };
@@ -24,6 +25,8 @@ const EVENTS_MAX: usize = 4_096;
 /// The store, and the work that it has and that waits.
 pub(super) struct Worker {
     store: At,
+    /// What the replica holds by the work that is done.
+    position: Position,
     waiting: VecDeque<Piece>,
     waiting_bytes: usize,
 }
@@ -56,15 +59,13 @@ pub(super) enum Failure {
 
 impl Worker {
     pub(super) fn new(store: Store) -> Self {
-        Self { store: At::Rest(Box::new(store)), waiting: VecDeque::new(), waiting_bytes: 0 }
+        let position = position(&store);
+        Self { store: At::Rest(Box::new(store)), position, waiting: VecDeque::new(), waiting_bytes: 0 }
     }
 
-    /// The store, unless it is at work.
-    pub(super) fn at_rest(&self) -> Option<&Store> {
-        match &self.store {
-            At::Rest(store) => Some(store),
-            At::Work(_) | At::Gone => None,
-        }
+    /// What the replica holds, durably.
+    pub(super) fn position(&self) -> Position {
+        self.position
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -72,7 +73,7 @@ impl Worker {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.at_rest().is_some() && self.waiting.is_empty()
+        matches!(self.store, At::Rest(_)) && self.waiting.is_empty()
     }
 
     /// Takes a piece of work, and begins with it if there is none before it.
@@ -92,18 +93,21 @@ impl Worker {
         self.begin();
     }
 
-    /// Waits for what comes of the work under way, for ever if there is none. May be cancelled.
-    pub(super) async fn done(&mut self) -> Result<Done, Failure> {
-        loop {
-            let At::Work(job) = &mut self.store else { return std::future::pending().await };
-            let finished = job.await;
-            self.store = At::Gone;
-            let (store, result) = finished.map_err(Failure::Died)?;
-            self.store = At::Rest(store);
-            self.begin();
-            match result.map_err(Failure::Store)? {
-                Finished::Work(done) => return Ok(done),
-                Finished::Tidied(dropped) => report(dropped),
+    /// Waits for what comes of the work under way, for ever if there is none; none for work that nobody asked for. May be
+    /// cancelled.
+    pub(super) async fn done(&mut self) -> Result<Option<Done>, Failure> {
+        let At::Work(job) = &mut self.store else { return std::future::pending().await };
+        let finished = job.await;
+        self.store = At::Gone;
+        let (store, result) = finished.map_err(Failure::Died)?;
+        self.position = position(&store);
+        self.store = At::Rest(store);
+        self.begin();
+        match result.map_err(Failure::Store)? {
+            Finished::Work(done) => Ok(Some(done)),
+            Finished::Tidied(dropped) => {
+                report(dropped);
+                Ok(None)
             }
         }
     }
@@ -135,6 +139,11 @@ impl Worker {
             busy @ (At::Work(_) | At::Gone) => busy,
         };
     }
+}
+
+pub(super) fn position(store: &Store) -> Position {
+    let strand = store.current();
+    Position { history_id: strand.history, begins: strand.base.at, end: strand.end }
 }
 
 fn finish(store: &mut Store, piece: Piece) -> store::Result<Finished> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use contracts::{
-    LogPoint,
+    Code, LogPoint, Refusal,
     log::Event,
     wire::v1::{
         self, event_log_service_server::EventLogService, plan, replicate_request as request,
@@ -36,6 +36,8 @@ pub(crate) struct LogScript {
 struct Appends {
     /// Refusals of the next appends; those that are `true` come after the append was made.
     refusals: VecDeque<(Status, bool)>,
+    /// Appends under other generations are refused.
+    generation: Option<u64>,
     made: HashMap<String, u64>,
     head: u64,
 }
@@ -96,6 +98,11 @@ impl LogScript {
     pub(crate) fn lose_answer_of_append(&self) {
         let lost = Status::unavailable("connection reset");
         self.appends.lock().unwrap().refusals.push_back((lost, true));
+    }
+
+    /// The attachment of this generation is the one from now on.
+    pub(crate) fn appends_by(&self, generation: u64) {
+        self.appends.lock().unwrap().generation = Some(generation);
     }
 
     pub(crate) fn appended(&self) -> u64 {
@@ -249,6 +256,9 @@ impl EventLogService for Script {
         let request = request.into_inner();
         self.note(Call::Append(request.clone()));
         let mut appends = self.log.appends.lock().unwrap();
+        if appends.generation.is_some_and(|generation| generation != request.generation) {
+            return Err(Refusal::new(Code::RuntimeNodeNotAttached, "attach first").into());
+        }
         let (refusal, is_made) = appends.refusals.pop_front().unzip();
         if let (Some(refusal), Some(false)) = (&refusal, is_made) {
             return Err(refusal.clone());

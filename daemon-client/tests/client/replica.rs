@@ -1,6 +1,6 @@
 //! A replica that follows a log: it catches up, stays in sync, is cut, and is built anew.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use contracts::{
     Seq,
@@ -17,8 +17,12 @@ use crate::{
     fixture::{HISTORY, Log, SESSION, TestFolder, seq},
     log_service::{RECOVERY, base_end},
     node::config,
-    server::{Running, Script, within},
+    server::{Running, Script},
 };
+use tokio::time::timeout;
+
+/// How long a status is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn replicating(server: &Running, folder: &Path) -> Config {
     Config { session_id: SESSION, replica: Some(replica::Config::new(folder)), ..config(server.address()) }
@@ -31,7 +35,10 @@ pub(crate) fn replica(node: &Handle) -> Replica {
 /// Waits for a status, and gives it.
 pub(crate) async fn until(replica: &Replica, what: &str, is_so: impl FnMut(&Status) -> bool) -> Status {
     let mut status = replica.status();
-    within(what, status.wait_for(is_so)).await.unwrap().clone()
+    match timeout(PATIENCE, status.wait_for(is_so)).await {
+        Ok(status) => status.unwrap().clone(),
+        Err(_) => panic!("no {what} in time: {:?}", replica.status().borrow()),
+    }
 }
 
 pub(crate) async fn until_in_sync_at(replica: &Replica, at: Seq) {

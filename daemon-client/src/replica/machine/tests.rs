@@ -187,6 +187,19 @@ fn a_rebuild_is_received_sealed_replayed_and_put_in_place() {
     assert_eq!(machine.course(), Course::Live);
 }
 
+#[test]
+fn a_whole_base_may_be_there_before_any_of_it_is_durable() {
+    let log = Log::of(12);
+    let events = log.base(9).len() as u64;
+    let mut machine = machine(&log, 3);
+    machine.received(rebuild(&log, 9, 11)).unwrap();
+    machine.received(chunk(0, &log.base(9))).unwrap();
+    machine.received(base_end(&log, 9)).unwrap();
+    assert_eq!(machine.done(Done::Staged), Ok(Vec::new()));
+    assert_eq!(machine.done(Done::BaseStaged(events)), Ok(Vec::new()));
+    assert!(machine.done(Done::Sealed(log.at(9))).is_ok());
+}
+
 /// A machine that has the whole base, and nothing after it.
 fn sealed(log: &Log, at: u64, target: u64) -> (Machine, Vec<Output>) {
     let mut machine = machine(log, 3);
@@ -308,6 +321,7 @@ fn every_message_has_its_place_and_is_a_fault_elsewhere() {
     sealing.received(base_end(&log, 9)).unwrap();
     let machines = [
         ("introduced", machine(&log, 6)),
+        ("asked", with(6, Message::Probe(vec![seq(1)]))),
         ("cutting", with(6, cut(&log, 4, 8))),
         ("catching up", with(6, catch_up(&log, 6, 8))),
         ("receiving", with(3, rebuild(&log, 9, 11))),
