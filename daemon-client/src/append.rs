@@ -195,7 +195,6 @@ impl Appending {
         }
     }
 
-    #[expect(clippy::result_large_err, reason = "a setback is made once a call at most")]
     async fn try_once(
         &mut self,
         batch: &Batch,

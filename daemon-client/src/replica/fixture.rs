@@ -31,30 +31,14 @@ impl Log {
         Self(Vec::new()).and(events, 0)
     }
 
-    /// A log whose events are all so large.
-    pub(crate) fn of_payloads(events: u64, bytes: usize) -> Self {
-        let mut log = Self(Vec::new());
-        for _ in 0..events {
-            let event = event(log.head(), 0, EventEnvelopeVersion::current(), vec![0x5a; bytes]);
-            log.0.push(event);
-        }
-        log
-    }
-
     /// The first `at` events of this one, and then `more` that another log has not.
     pub(crate) fn forked(&self, at: u64, more: u64, fork: u64) -> Self {
         Self(self.after(0, at).to_vec()).and(more, fork)
     }
 
-    /// This one, and one more event in this version.
-    pub(crate) fn with_version(&self, version: &str) -> Self {
-        let event = next(self.head(), 0, version.parse().unwrap());
-        Self([self.0.as_slice(), &[event]].concat())
-    }
-
     fn and(mut self, more: u64, fork: u64) -> Self {
         for _ in 0..more {
-            let event = next(self.head(), fork, EventEnvelopeVersion::current());
+            let event = next(self.head(), fork);
             self.0.push(event);
         }
         self
@@ -90,18 +74,24 @@ impl Log {
     }
 }
 
-fn next(head: LogPoint, fork: u64, version: EventEnvelopeVersion) -> Event {
-    let number = head.seq.get() + 1;
-    event(head, fork, version, format!("{fork}: event {number}").into_bytes())
+fn next(head: LogPoint, fork: u64) -> Event {
+    let payload = format!("{fork}: event {}", head.seq.get() + 1).into_bytes();
+    event(head, fork, EventEnvelopeVersion::current(), payload)
 }
 
-fn event(head: LogPoint, fork: u64, envelope_version: EventEnvelopeVersion, payload: Vec<u8>) -> Event {
+pub(crate) fn event(
+    head: LogPoint,
+    fork: u64,
+    envelope_version: EventEnvelopeVersion,
+    payload: Vec<u8>,
+) -> Event {
     let number = head.seq.get() + 1;
     let draft = EventDraft {
         id: EventId(Uuid::from_u128(u128::from(fork) << 64 | u128::from(number))),
         envelope_version,
         event_type: EventType::parse("type", "task.finished").unwrap(),
-        key: (number % 3 != 0).then(|| EventKey::parse("key", &format!("task/{}", number % KEYS)).unwrap()),
+        key: (!number.is_multiple_of(3))
+            .then(|| EventKey::parse("key", &format!("task/{}", number % KEYS)).unwrap()),
         content_type: ContentType::parse("content_type", "text/plain").unwrap(),
         payload,
         occurred_at: None,

@@ -63,7 +63,6 @@ pub(super) async fn follow(
     }
 }
 
-#[expect(clippy::result_large_err, reason = "a setback is made once a stream at most")]
 async fn open(way: &mut Way, introduction: v1::ReplicateRequest) -> Result<Open, Setback> {
     let connection = way.connect(OPEN_DEADLINE).await?;
     let caller = connection.caller().await?;
@@ -143,6 +142,7 @@ impl Exchange<'_> {
         }
     }
 
+    #[expect(clippy::result_large_err, reason = "a stream ends once")]
     fn take(&mut self, incoming: Incoming) -> Result<Result<Vec<Output>, Fault>, End> {
         match incoming {
             Ok(Some(wire)) => Ok(Message::parse(self.identity.session_id, wire)

@@ -14,7 +14,7 @@ use daemon_client::{
 };
 
 use crate::{
-    fixture::{HISTORY, Log, SESSION, TestFolder, seq},
+    fixture::{HISTORY, Log, SESSION, TestFolder, event, seq},
     log_service::{RECOVERY, base_end},
     node::config,
     server::{Running, Script},
@@ -261,7 +261,8 @@ async fn a_replica_outlives_a_server_that_is_replaced() {
 #[tokio::test]
 async fn a_newer_major_is_a_stub_until_a_program_knows_how_to_read_it() {
     let (script, folder) = (Script::new(), TestFolder::new());
-    let log = Log::of(3).with_version("9.4");
+    let of_tomorrow = event(Log::of(3).head(), 0, "9.4".parse().unwrap(), b"words".to_vec());
+    let log = Log([Log::of(3).0, vec![of_tomorrow]].concat());
     let server = Running::start(&script).await;
     let node = start(replicating(&server, &folder.0));
     let mut stream = script.log.stream().await;

@@ -2,6 +2,7 @@
 
 use std::{fs, sync::mpsc, thread, time::Duration};
 
+use contracts::EventEnvelopeVersion;
 use daemon_client::{
     replica::{self, Halt, OpenError, Setback, State},
     start,
@@ -9,7 +10,7 @@ use daemon_client::{
 use rusqlite::Connection;
 
 use crate::{
-    fixture::{Log, SESSION, TestFolder, seq},
+    fixture::{Log, SESSION, TestFolder, event, seq},
     log_service::{RECOVERY, events as batch},
     replica::{events, replica, replicating, until, until_in_sync_at},
     server::{Running, Script},
@@ -80,6 +81,15 @@ async fn a_folder_of_another_session_halts_the_replica_and_is_left_as_it_is() {
     assert_eq!(replica::summary(&folder.0).unwrap().position.end, log.at(6));
 }
 
+fn large(events: usize, bytes: usize) -> Log {
+    let mut log = Log::of(0);
+    while log.0.len() < events {
+        let next = event(log.head(), 0, EventEnvelopeVersion::current(), vec![0x5a; bytes]);
+        log.0.push(next);
+    }
+    log
+}
+
 /// Holds the file's write lock until it is told to let go, as a disk does that does not get on.
 fn hold(folder: &TestFolder) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
     let connection = Connection::open(folder.0.join("replica.db")).unwrap();
@@ -97,7 +107,7 @@ fn hold(folder: &TestFolder) -> (mpsc::Sender<()>, thread::JoinHandle<()>) {
 async fn a_disk_that_does_not_get_on_slows_the_server_down_and_fills_no_memory() {
     let (script, folder) = (Script::new(), TestFolder::new());
     // Messages of 64 KiB each, 28 MiB in all: far more than may wait anywhere.
-    let log = Log::of_payloads(450, 64 * 1024);
+    let log = large(450, 64 * 1024);
     let server = Running::start(&script).await;
     let node = start(replicating(&server, &folder.0));
     let replica = replica(&node);

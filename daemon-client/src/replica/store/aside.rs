@@ -30,7 +30,7 @@ impl Store {
             dropped.events += batch.events;
             dropped.bytes += batch.bytes;
         }
-        while self.in_transaction(|transaction| delete_dropped(transaction))? {}
+        while self.in_transaction(delete_dropped)? {}
         Ok(dropped)
     }
 

@@ -4,7 +4,7 @@ use contracts::{
     HistoryId, LogPoint, Seq, SessionId,
     log::{Event, verify_chain},
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     Error, Folder, OpenError, Result, reader,
@@ -101,12 +101,8 @@ fn recent(connection: &Connection, session_id: SessionId, strand: &Strand) -> Re
         return chain(connection, session_id, strand, strand.base.at);
     }
     let sql = "select hash from events where strand = ?1 and seq = ?2";
-    let hash: [u8; 32] = connection.query_row(sql, (strand.id, number(after)), |row| row.get(0)).map_err(
-        |error| match error {
-            rusqlite::Error::QueryReturnedNoRows => Error::Damaged(format!("event {after} is missing")),
-            other => other.into(),
-        },
-    )?;
+    let hash = connection.query_row(sql, (strand.id, number(after)), |row| row.get(0)).optional()?;
+    let hash: [u8; 32] = hash.ok_or_else(|| Error::Damaged(format!("event {after} is missing")))?;
     let seq = Seq::new(after).ok_or_else(|| Error::Damaged("the end is no number".to_owned()))?;
     chain(connection, session_id, strand, LogPoint { seq, hash: contracts::EventHash::from_bytes(hash) })
 }

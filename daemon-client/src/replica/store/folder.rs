@@ -22,7 +22,15 @@ pub(crate) struct Folder(PathBuf);
 /// Held by the one writer. The system lets go of it when its process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file alone would leave the lock to a process that is just being started, which has the file too
+        // until it runs a program of its own. Where this fails, closing it is what is left.
+        let _ = self.file.unlock();
+    }
 }
 
 /// Why a file is put aside.
@@ -54,7 +62,7 @@ impl Folder {
         let options = File::options().read(true).write(true).create(true).truncate(false).to_owned();
         let file = options.open(self.0.join(LOCK)).map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
+            Ok(()) => Ok(Lock { file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }

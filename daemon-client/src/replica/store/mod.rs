@@ -108,16 +108,19 @@ pub enum Misfit {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        let is_damage = match &error {
-            rusqlite::Error::SqliteFailure(failure, _) => {
-                matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-            }
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::Utf8Error(..)
-            | rusqlite::Error::InvalidColumnType(..) => true,
-            _ => false,
-        };
+        let is_corrupt = error
+            .sqlite_error_code()
+            .is_some_and(|code| matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+        // Rows that have to be there, and values that no code of this crate wrote.
+        let is_damage = is_corrupt
+            || matches!(
+                error,
+                rusqlite::Error::QueryReturnedNoRows
+                    | rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::Utf8Error(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+            );
         if is_damage { Self::Damaged(error.to_string()) } else { Self::Failed(error.to_string()) }
     }
 }

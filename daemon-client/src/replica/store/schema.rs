@@ -35,7 +35,7 @@ pub(super) fn format(connection: &Connection) -> Result<Option<i64>, OpenError> 
     let (application, format) = (pragma("application_id")?, pragma("user_version")?);
     if application == APPLICATION_ID {
         return match format {
-            FORMAT => Ok(Some(FORMAT)),
+            FORMAT => complete(connection).map(Some),
             newer if newer > FORMAT => Err(OpenError::Newer(newer)),
             other => Err(OpenError::Damaged(format!("there is no format {other}"))),
         };
@@ -45,6 +45,15 @@ pub(super) fn format(connection: &Connection) -> Result<Option<i64>, OpenError> 
         Ok(None)
     } else {
         Err(OpenError::Damaged("it is a database of something else".to_owned()))
+    }
+}
+
+/// The tables are there: without one of them, each statement would fail in a way of its own.
+fn complete(connection: &Connection) -> Result<i64, OpenError> {
+    let sql = "select count(*) from sqlite_schema where type = 'table' and name in ('replica', 'strands', 'events')";
+    match connection.query_row(sql, [], |row| row.get(0))? {
+        3_i64 => Ok(FORMAT),
+        tables => Err(OpenError::Damaged(format!("of its three tables there are {tables}"))),
     }
 }
 

@@ -32,6 +32,8 @@ fn a_file_whose_events_are_not_what_they_were_is_damaged() {
         "update strands set hash = zeroblob(32) where part = 'current'",
         "update events set type = 'No Type' where seq = 7",
         "delete from strands",
+        "delete from replica",
+        "drop table events",
         "pragma user_version = 0",
     ] {
         let folder = TestFolder::new();
