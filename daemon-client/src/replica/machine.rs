@@ -118,7 +118,6 @@ enum Phase {
     Swapping {
         base: Base,
         end: LogPoint,
-        is_completed: bool,
     },
     Swapped {
         recovery: RecoveryId,
@@ -365,15 +364,6 @@ impl Machine {
                 (*recovery, *durable)
             }
             Phase::Swapped { recovery, at } => (*recovery, *at),
-            // The server may take a base without a tail for all there is to do. The swap is under way.
-            Phase::Swapping { base, end, is_completed } if !*is_completed => {
-                same(base.recovery, named)?;
-                if at != *end {
-                    return Err(Fault::NotOurs { named: at, held: *end });
-                }
-                *is_completed = true;
-                return Ok(Vec::new());
-            }
             // The plan of a replica that needs nothing is the end already; saying so once more is harmless.
             Phase::Live { last, durable, .. } if *last == named && *durable == at => return Ok(Vec::new()),
             Phase::Introduced
@@ -440,9 +430,10 @@ impl Machine {
             }
             (Done::Sealed(at), Phase::Sealing { base }) => {
                 let base = base.clone();
-                let received = Output::Send(Reply::BaseReceived { recovery: base.recovery, at });
-                let swap = self.replayed(base, at.seq, at);
-                Ok(std::iter::once(received).chain(swap).collect())
+                let received = base_received(&base);
+                // A base without a tail is all there is to do: the server may end the recovery when it hears of it, so
+                // it is in place by then.
+                Ok(vec![self.replayed(base, at.seq, at).unwrap_or(received)])
             }
             (Done::TailStaged(at), Phase::Replaying { base, handed, .. }) => {
                 let (base, handed) = (base.clone(), *handed);
@@ -451,15 +442,11 @@ impl Machine {
                 // The place of the target is acknowledged when the application reads it.
                 Ok(swap.map_or_else(|| vec![acknowledgement(Some(recovery), at)], |swap| vec![swap]))
             }
-            (Done::Swapped(at), Phase::Swapping { base, end, is_completed }) if at == *end => {
+            (Done::Swapped(at), Phase::Swapping { base, end }) if at == *end => {
                 let recovery = base.recovery;
-                let is_over = *is_completed;
-                self.phase = if is_over {
-                    Phase::Live { last: recovery, handed: at.seq, durable: at }
-                } else {
-                    Phase::Swapped { recovery, at }
-                };
-                Ok(vec![acknowledgement((!is_over).then_some(recovery), at)])
+                let received = (base.at == at).then(|| base_received(base));
+                self.phase = Phase::Swapped { recovery, at };
+                Ok(received.into_iter().chain([acknowledgement(Some(recovery), at)]).collect())
             }
             (
                 Done::Told(_)
@@ -482,9 +469,13 @@ impl Machine {
             return None;
         }
         let reason = format!("{} ({} of {})", base.reason, base.source, base.at);
-        self.phase = Phase::Swapping { base, end: durable, is_completed: false };
+        self.phase = Phase::Swapping { base, end: durable };
         Some(Output::Store(Work::Swap { reason }))
     }
+}
+
+fn base_received(base: &Base) -> Output {
+    Output::Send(Reply::BaseReceived { recovery: base.recovery, at: base.at })
 }
 
 fn acknowledgement(recovery: Option<RecoveryId>, at: LogPoint) -> Output {

@@ -24,6 +24,8 @@ use crate::{Caller, Setback, Way};
 const OPEN_DEADLINE: Duration = Duration::from_secs(10);
 /// How long nothing may come while something is due.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The same for the plan: a server recovers so many replicas at once, and the others wait for their turn.
+const QUEUE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Messages that wait to be sent at most, beside acknowledgements, of which the last one counts.
 const OUTBOX_MAX: usize = 8;
 
@@ -84,7 +86,7 @@ async fn open(way: &mut Way, introduction: v1::ReplicateRequest) -> Result<Open,
 enum Happening {
     Done(Result<Option<Done>, Failure>),
     Incoming(Incoming),
-    Silence,
+    Silence(Duration),
 }
 
 type Incoming = Result<Option<v1::ReplicateResponse>, RpcStatus>;
@@ -103,8 +105,7 @@ impl Exchange<'_> {
         let mut heard_at = Instant::now();
         loop {
             self.tell();
-            let silent_at = heard_at + SILENCE_MAX;
-            let is_due = self.machine.course() != Course::Live && self.worker.is_idle();
+            let patience = patience(&self.machine.course()).filter(|_| self.worker.is_idle());
             let reads = self.worker.has_room() && self.outbox.len() < OUTBOX_MAX;
             let happening = tokio::select! {
                 biased;
@@ -122,7 +123,7 @@ impl Exchange<'_> {
                     continue;
                 }
                 incoming = self.open.incoming.message(), if reads => Happening::Incoming(incoming),
-                () = sleep_until(silent_at), if is_due => Happening::Silence,
+                silence = silence(heard_at, patience) => Happening::Silence(silence),
             };
             heard_at = Instant::now();
             let outputs = match happening {
@@ -133,7 +134,7 @@ impl Exchange<'_> {
                     Ok(outputs) => outputs,
                     Err(end) => return end,
                 },
-                Happening::Silence => Err(Fault::Silent(SILENCE_MAX)),
+                Happening::Silence(silence) => Err(Fault::Silent(silence)),
             };
             match outputs {
                 Ok(outputs) => outputs.into_iter().for_each(|output| self.carry_out(output)),
@@ -178,6 +179,25 @@ impl Exchange<'_> {
             }
             status.state = state;
         });
+    }
+}
+
+/// How long nothing may come; for ever where nothing has to.
+fn patience(course: &Course) -> Option<Duration> {
+    match course {
+        Course::Introduced => Some(QUEUE_MAX),
+        Course::CatchingUp { .. } | Course::Rebuilding { .. } => Some(SILENCE_MAX),
+        Course::Live => None,
+    }
+}
+
+async fn silence(since: Instant, patience: Option<Duration>) -> Duration {
+    match patience {
+        Some(patience) => {
+            sleep_until(since + patience).await;
+            patience
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -211,20 +211,16 @@ fn sealed(log: &Log, at: u64, target: u64) -> (Machine, Vec<Output>) {
 }
 
 #[test]
-fn a_base_without_a_tail_is_put_in_place_at_once() {
+fn a_base_without_a_tail_is_in_place_before_the_server_hears_of_it() {
     let log = Log::of(9);
     let (mut machine, outputs) = sealed(&log, 9, 9);
-    assert!(
-        matches!(&outputs[..], [Output::Send(Reply::BaseReceived { .. }), Output::Store(Work::Swap { .. })]),
-        "{outputs:?}"
-    );
-    let mut early = machine.clone();
-    assert_eq!(early.received(completed(&log, 9)), Ok(Vec::new()), "a server may not wait for the last word");
-    assert_ne!(early.course(), Course::Live, "it is not in place yet");
-    assert_eq!(early.done(Done::Swapped(log.at(9))), Ok(acknowledged(None, log.at(9))));
-    assert_eq!(early.course(), Course::Live);
-    assert_eq!(machine.done(Done::Swapped(log.at(9))), Ok(acknowledged(Some(recovery()), log.at(9))));
+    assert!(matches!(&outputs[..], [Output::Store(Work::Swap { .. })]), "{outputs:?}");
+    assert!(machine.clone().received(completed(&log, 9)).is_err());
+    let received = Output::Send(Reply::BaseReceived { recovery: recovery(), at: log.at(9) });
+    let said = [vec![received], acknowledged(Some(recovery()), log.at(9))].concat();
+    assert_eq!(machine.done(Done::Swapped(log.at(9))), Ok(said));
     assert_eq!(machine.received(completed(&log, 9)), Ok(Vec::new()));
+    assert_eq!(machine.course(), Course::Live);
 }
 
 #[test]
@@ -311,6 +307,8 @@ fn every_message_has_its_place_and_is_a_fault_elsewhere() {
     let log = Log::of(12);
     let (replaying, _) = sealed(&log, 9, 11);
     let (swapping, _) = sealed(&log, 9, 9);
+    let mut swapped = swapping.clone();
+    swapped.done(Done::Swapped(log.at(9))).unwrap();
     let with = |end, message: Message| {
         let mut machine = machine(&log, end);
         machine.received(message).unwrap();
@@ -328,6 +326,7 @@ fn every_message_has_its_place_and_is_a_fault_elsewhere() {
         ("sealing", sealing),
         ("replaying", replaying),
         ("swapping", swapping),
+        ("swapped", swapped),
         ("live", with(6, plan(Need::Nothing { at: log.at(6) }))),
     ];
     let messages = [
@@ -346,7 +345,7 @@ fn every_message_has_its_place_and_is_a_fault_elsewhere() {
         ("catching up", "recovered"),
         ("receiving", "chunk"),
         ("replaying", "replayed"),
-        ("swapping", "completed"),
+        ("swapped", "completed"),
         ("live", "live"),
     ];
     for (phase, machine) in &machines {
@@ -370,7 +369,8 @@ fn a_message_of_another_recovery_is_a_fault() {
     receiving.received(rebuild(&log, 9, 11)).unwrap();
     let message = Message::BaseChunk { recovery: another, ordinal: 0, events: log.base(9) };
     assert_eq!(receiving.received(message), Err(Fault::OtherRecovery));
-    let (mut swapping, _) = sealed(&log, 9, 9);
+    let (mut swapped, _) = sealed(&log, 9, 9);
+    swapped.done(Done::Swapped(log.at(9))).unwrap();
     let message = Message::Completed { recovery: another, at: log.at(9) };
-    assert_eq!(swapping.received(message), Err(Fault::OtherRecovery));
+    assert_eq!(swapped.received(message), Err(Fault::OtherRecovery));
 }
