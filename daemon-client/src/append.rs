@@ -1,4 +1,7 @@
 //! Appends to the session's log: one at a time, each repeated until it is answered.
+//!
+//! - **appended-once**: An append is made once however often it is sent, because its events keep the ids that they were
+//!   made with.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -17,11 +17,11 @@
 //!   bound; what the bound drops is reported.
 //! - **one-writer-a-folder**: Of two clients with one folder, the second is refused until the first is gone.
 //! - **foreign-history-halts**: A replica of another history than the server's is left as it is until someone decides.
+//! - **waiting-is-bounded**: What waits to be written to a replica is bounded, and a disk that does not get on stops the
+//!   stream from being read.
 //!
 //! A message that does not fit costs the stream and nothing else: it is given up for a typed [`Fault`], nothing of the
-//! message is applied, and a later stream begins with where the replica truly stands. What waits to be written is
-//! bounded, and a full queue stops the stream from being read, so a slow disk slows the server's sender down and fills
-//! no memory.
+//! message is applied, and a later stream begins with where the replica truly stands.
 //!
 //! - [`message`] parses what comes, [`machine`] decides what to do with it, and [`mod@fault`] says why not: pure;
 //! - [`store`] is the file, and the only SQL here; [`worker`] runs it where it may block;

@@ -72,6 +72,17 @@ fn what_is_appended_is_there_after_a_reopen() {
     assert_eq!(events(&folder, 7), log.after(7, 9));
 }
 
+/// Whether a flush reaches the disk is for the disk to say; that each commit asks for one is said here.
+#[test]
+fn every_commit_is_flushed() {
+    let folder = TestFolder::new();
+    let store = open(&folder);
+    let pragma = |name: &str| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    assert_eq!(pragma("synchronous"), Ok(2), "full");
+    let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(mode, "wal");
+}
+
 #[test]
 fn the_state_of_a_key_is_its_latest_event() {
     let folder = TestFolder::new();
