@@ -25,7 +25,7 @@ struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     #[command(flatten)]
-    Server(run::Command),
+    Server(Box<run::Command>),
     #[command(flatten)]
     Client(cli::Command),
     /// Print the script by which a shell completes verbs and flags

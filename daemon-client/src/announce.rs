@@ -17,6 +17,11 @@ impl Announcer {
         (Self { standing }, receiver)
     }
 
+    /// The watch, for what goes on beside the attachment.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         self.standing.borrow().clone()
     }

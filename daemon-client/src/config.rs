@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use contracts::{EventEnvelopeVersion, NodeId, SessionId, capabilities::Declaration, wire::v1};
 
-use crate::{Address, AddressError, TokenSource, Trust};
+use crate::{Address, AddressError, TokenSource, Trust, replica};
 
 /// Most addresses that are worth configuring: one active server and its standbys.
 const ADDRESSES_MAX: usize = 32;
@@ -28,6 +28,8 @@ pub struct Config {
     pub health: Health,
     /// What the node can do. `None` keeps what the server has stored, an empty one clears it.
     pub declaration: Option<Declaration>,
+    /// The replica of the session's log that the node keeps, if it keeps one.
+    pub replica: Option<replica::Config>,
 }
 
 /// Health that a daemon reports of itself. There is no offline: a daemon that stops detaches.

@@ -19,6 +19,7 @@
 //!     client_version: EventEnvelopeVersion::current(),
 //!     health: Health::Online,
 //!     declaration: None,
+//!     replica: None,
 //! });
 //! let mut standing = handle.standing();
 //! standing.wait_for(|standing| matches!(standing, Standing::Attached { .. })).await?;
@@ -38,6 +39,8 @@
 //! - A server of an `https://` address is checked, and nothing leads from there to an address in clear: not a server
 //!   that names one, nor a list of both kinds.
 //! - Two daemons with one node id do not fight: the older one ends as [`Outcome::Superseded`] and never attaches again.
+//! - Events are appended once however often they are sent ([`Handle::append`]), and a replica of the session's log is
+//!   kept in a folder, proven and readable without a server, for whoever asks for one ([`replica`]).
 //! - One task does all the work, and its death is an outcome. Every call has a deadline, every queue a bound.
 //!
 //! A program that speaks for many nodes over few streams, such as a relay or a load tool, goes the same [`Way`] to the
@@ -49,6 +52,7 @@
 
 mod address;
 mod announce;
+mod append;
 mod attach;
 mod backoff;
 mod config;
@@ -59,6 +63,7 @@ pub mod node_id;
 mod outcome;
 mod pace;
 mod reaction;
+pub mod replica;
 mod route;
 mod run;
 mod setback;
@@ -71,6 +76,7 @@ mod way;
 pub use client_tls::{Distrust, Trust};
 
 pub use address::{Address, AddressError};
+pub use append::{AppendError, Appended, Batch, BatchError};
 pub use config::{Addresses, AddressesError, Config, Health};
 pub use handle::{Handle, start};
 pub use outcome::{Detachment, Outcome};

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use contracts::refusal::{ReceivedRefusal, RetryAdvice};
+use contracts::{
+    Code,
+    refusal::{ReceivedRefusal, RetryAdvice},
+};
 
 use crate::{Address, Outcome, Setback};
 
@@ -58,6 +61,28 @@ pub(crate) enum AfterUpdate {
     /// The session's floor is above the client: tell who asked, and stay attached, read-only.
     ReportFloor(ReceivedRefusal),
     End(Outcome),
+}
+
+/// After a replication stream that ended, or could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AfterReplicate {
+    Retry(Retry),
+    /// Nothing will change soon by itself: beats tell of what concerns the attachment.
+    Pause,
+    /// The server follows another history.
+    Foreign,
+}
+
+/// After an append that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AfterAppend {
+    Retry(Retry),
+    /// Repeat it once the node is attached anew.
+    Reattached,
+    /// It concerns this append only: tell who asked for it.
+    Report(ReceivedRefusal),
+    /// The session's floor is above the client: tell who asked.
+    ReportFloor(ReceivedRefusal),
 }
 
 /// After a detach that was not acknowledged.
@@ -133,6 +158,61 @@ pub(crate) fn after_update(setback: &Setback, hope: Hope) -> AfterUpdate {
     }
 }
 
+pub(crate) fn after_replicate(setback: &Setback, hope: Hope) -> AfterReplicate {
+    let refusal = match setback {
+        Setback::Distrusted { .. } | Setback::Unreachable { .. } => return AfterReplicate::Retry(NEXT),
+        Setback::NoToken { .. } => return AfterReplicate::Retry(AGAIN),
+        Setback::Refused(refusal) => refusal,
+    };
+    match refusal.advice {
+        // The beats find out that the attachment is lost, and a new one ends the wait.
+        RetryAdvice::SameRequest | RetryAdvice::AfterReattach => AfterReplicate::Retry(here(refusal)),
+        RetryAdvice::Elsewhere => AfterReplicate::Retry(elsewhere(refusal)),
+        RetryAdvice::AfterUpgrade => AfterReplicate::Pause,
+        RetryAdvice::Never => match refusal.known() {
+            Some(Code::ReplicationForeignHistory) => AfterReplicate::Foreign,
+            Some(Code::AuthTokenInvalid | Code::AuthTokenExpired | Code::AuthTokenRevoked)
+                if hope == Hope::AnotherToken =>
+            {
+                AfterReplicate::Retry(here(refusal))
+            }
+            // A stream that was superseded by another of this node among them: two programs must not take the replica
+            // from each other in turns. What is final for the attachment ends it by the next beat.
+            Some(_) | None => AfterReplicate::Pause,
+        },
+    }
+}
+
+/// `is_current` says whether the attachment is still the one that the append was sent under.
+pub(crate) fn after_append(setback: &Setback, hope: Hope, is_current: bool) -> AfterAppend {
+    let refusal = match setback {
+        Setback::Distrusted { .. } | Setback::Unreachable { .. } => return AfterAppend::Retry(NEXT),
+        Setback::NoToken { .. } => return AfterAppend::Retry(AGAIN),
+        Setback::Refused(refusal) => refusal,
+    };
+    match refusal.advice {
+        RetryAdvice::SameRequest => AfterAppend::Retry(here(refusal)),
+        RetryAdvice::Elsewhere => AfterAppend::Retry(elsewhere(refusal)),
+        RetryAdvice::AfterReattach => AfterAppend::Reattached,
+        RetryAdvice::AfterUpgrade => AfterAppend::ReportFloor(refusal.clone()),
+        RetryAdvice::Never => match Outcome::of_final_refusal(refusal.clone()) {
+            Outcome::TokenInvalid(_) if hope == Hope::AnotherToken => AfterAppend::Retry(here(refusal)),
+            // The node attached anew while the append was under way.
+            Outcome::Superseded(_) if !is_current => AfterAppend::Reattached,
+            // Those that are about the node whatever it asks for, the next beat hears too, and ends by them.
+            Outcome::Superseded(_)
+            | Outcome::Revoked(_)
+            | Outcome::TokenInvalid(_)
+            | Outcome::SessionNotActive(_)
+            | Outcome::PermissionDenied(_)
+            | Outcome::UpgradeRequired(_)
+            | Outcome::Refused(_)
+            | Outcome::Detached(_)
+            | Outcome::TaskDied => AfterAppend::Report(refusal.clone()),
+        },
+    }
+}
+
 pub(crate) fn after_detach(setback: &Setback, hope: Hope) -> AfterDetach {
     let refusal = match setback {
         Setback::Distrusted { .. } | Setback::Unreachable { .. } => return AfterDetach::Retry(NEXT),
@@ -168,8 +248,6 @@ fn elsewhere(refusal: &ReceivedRefusal) -> Retry {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-
-    use contracts::Code;
 
     use super::*;
 

@@ -10,9 +10,11 @@ use uuid::Uuid;
 use crate::{
     Address, Config, JoinToken, Outcome,
     announce::Announcer,
+    append::{Appending, Queued},
     line::Answer,
     pace::Pace,
     reaction::Retry,
+    replica::{Replication, Seat},
     token::Tokens,
     update::{Update, UpdateError, Updated},
     way::Way,
@@ -45,6 +47,14 @@ pub(crate) struct Run {
     /// The request whose turn it is; it outlives a new attach.
     pub(crate) request: Option<Request>,
     pub(crate) stop: oneshot::Receiver<String>,
+    /// What goes on beside the attachment, until the run takes it.
+    pub(crate) beside: Option<Beside>,
+}
+
+/// What goes on beside the attachment, each on a way of its own.
+pub(crate) struct Beside {
+    pub(crate) appends: mpsc::Receiver<Queued>,
+    pub(crate) replication: Option<Replication>,
 }
 
 /// The generation that a call carries.
@@ -66,6 +76,7 @@ impl Run {
         announcer: Announcer,
         requests: mpsc::Receiver<Request>,
         stop: oneshot::Receiver<String>,
+        beside: Beside,
     ) -> Self {
         let (tokens, join) = Tokens::new(config.token.clone());
         Self {
@@ -79,19 +90,50 @@ impl Run {
             requests,
             request: None,
             stop,
+            beside: Some(beside),
         }
     }
 
     pub(crate) async fn run(mut self) {
         let keeping = self.way.keep_token();
+        let Some(Beside { appends, replication }) = self.beside.take() else { return };
+        let appending = self.appending(appends).run();
+        let seat = self.seat();
+        let replicating = async {
+            match replication {
+                Some(replication) => replication.run(seat).await,
+                None => std::future::pending().await,
+            }
+        };
         let outcome = tokio::select! {
             biased;
             outcome = self.until_the_end() => outcome,
             never = keeping => match never {},
+            never = appending => match never {},
+            never = replicating => match never {},
         };
         // Refuse what still comes before the outcome is told, so that nobody waits for an answer.
         self.requests.close();
         self.announcer.apply(|standing| standing.ended(outcome));
+    }
+
+    fn appending(&self, queue: mpsc::Receiver<Queued>) -> Appending {
+        Appending {
+            way: self.way.beside(),
+            session_id: self.config.session_id,
+            node_id: self.config.node_id.clone(),
+            standing: self.announcer.subscribe(),
+            queue,
+        }
+    }
+
+    fn seat(&self) -> Seat {
+        Seat {
+            way: self.way.beside(),
+            session_id: self.config.session_id,
+            node_id: self.config.node_id.clone(),
+            standing: self.announcer.subscribe(),
+        }
     }
 
     async fn until_the_end(&mut self) -> Outcome {

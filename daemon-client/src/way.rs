@@ -13,6 +13,7 @@ use std::{convert::Infallible, time::Duration};
 use contracts::{
     limits,
     wire::v1::{
+        event_log_service_client::EventLogServiceClient,
         runtime_node_service_client::RuntimeNodeServiceClient, session_service_client::SessionServiceClient,
     },
 };
@@ -32,6 +33,9 @@ use crate::{
     route::{Hop, Route},
     token::{Tokens, keep},
 };
+
+/// Bytes of one message of the log: the payloads, and as much again, and more, for what comes with so many events.
+const LOG_MESSAGE_BYTES_MAX: usize = 4 * limits::EVENT_BYTES_PER_MESSAGE_MAX;
 
 /// A way to the active server of one control plane.
 pub struct Way {
@@ -224,6 +228,12 @@ impl Caller {
     pub fn sessions(&self) -> SessionServiceClient<InterceptedService<Channel, Token>> {
         SessionServiceClient::with_interceptor(self.open.channel(), self.token.clone())
             .max_decoding_message_size(limits::REQUEST_BYTES_MAX)
+    }
+
+    /// A client of `EventLogService`. It takes the messages of replication streams, which are larger than others.
+    pub fn log(&self) -> EventLogServiceClient<InterceptedService<Channel, Token>> {
+        EventLogServiceClient::with_interceptor(self.open.channel(), self.token.clone())
+            .max_decoding_message_size(LOG_MESSAGE_BYTES_MAX)
     }
 
     /// What the status of a failed call means. It is noted when it is about the token.

@@ -201,6 +201,15 @@ impl OwnEvent {
         }))
     }
 
+    /// Takes a draft whose author is a client.
+    ///
+    /// # Errors
+    ///
+    /// When its type is the server's, or its payload too large. The violation names the field.
+    pub fn new(draft: EventDraft) -> Result<Self, FieldViolation> {
+        Self::parse(draft.into())
+    }
+
     /// The draft.
     pub fn into_draft(self) -> EventDraft {
         self.0
@@ -343,6 +352,26 @@ impl Event {
             prev_hash: EventHash::parse("prev_hash", &prev_hash)?,
             hash: EventHash::parse("hash", &hash)?,
         })
+    }
+}
+
+impl From<EventDraft> for v1::NewEvent {
+    fn from(draft: EventDraft) -> Self {
+        Self {
+            event_id: draft.id.to_string(),
+            envelope_version: draft.envelope_version.as_str().to_owned(),
+            r#type: draft.event_type.0,
+            key: draft.key.map(|key| key.0),
+            content_type: draft.content_type.0,
+            payload: draft.payload,
+            occurred_at: draft.occurred_at.map(timestamp),
+        }
+    }
+}
+
+impl From<OwnEvent> for v1::NewEvent {
+    fn from(event: OwnEvent) -> Self {
+        event.0.into()
     }
 }
 

@@ -186,7 +186,12 @@ async fn a_node_that_the_server_forgot_attaches_again_as_the_same_instance() {
         .into_iter()
         .filter_map(|call| match call {
             Call::Attach(attach) => Some(attach.instance_id),
-            Call::Beat(_) | Call::Update(_) | Call::Detach(_) | Call::Renew(_) | Call::Exchange(_) => None,
+            Call::Beat(_)
+            | Call::Update(_)
+            | Call::Detach(_)
+            | Call::Renew(_)
+            | Call::Exchange(_)
+            | Call::Append(_) => None,
         })
         .collect();
     assert!(instances.iter().all(|instance| *instance == instances[0]));

@@ -203,7 +203,12 @@ async fn the_node_id_is_kept_from_start_to_start() {
         .into_iter()
         .filter_map(|call| match call {
             Call::Attach(attach) => Some(attach.node_id),
-            Call::Beat(_) | Call::Update(_) | Call::Detach(_) | Call::Renew(_) | Call::Exchange(_) => None,
+            Call::Beat(_)
+            | Call::Update(_)
+            | Call::Detach(_)
+            | Call::Renew(_)
+            | Call::Exchange(_)
+            | Call::Append(_) => None,
         })
         .collect();
     assert_eq!(ids.len(), 2);

@@ -17,6 +17,7 @@ pub(crate) fn config(addresses: impl Into<Addresses>) -> Config {
         client_version: EventEnvelopeVersion::current(),
         health: Health::Online,
         declaration: Some(declaration("codex")),
+        replica: None,
     }
 }
 

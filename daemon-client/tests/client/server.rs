@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
+use crate::log_service::LogScript;
 use contracts::{
     Code, Refusal,
     wire::v1::{
         self,
+        event_log_service_server::EventLogServiceServer,
         runtime_node_service_server::{RuntimeNodeService, RuntimeNodeServiceServer},
         token_service_server::TokenServiceServer,
     },
@@ -33,6 +35,7 @@ pub(crate) enum Call {
     Beat(v1::Beat),
     Update(v1::UpdateCapabilitiesRequest),
     Detach(v1::DetachRequest),
+    Append(v1::AppendEventsRequest),
     /// With the token that was presented.
     Renew(String),
     /// With the join token.
@@ -44,6 +47,7 @@ pub(crate) enum Call {
 pub(crate) struct Script {
     answers: Arc<Mutex<Answers>>,
     calls: watch::Sender<Vec<Call>>,
+    pub(crate) log: LogScript,
 }
 
 pub(crate) struct Answers {
@@ -85,7 +89,11 @@ impl Script {
             renewals: VecDeque::new(),
             exchanges: VecDeque::new(),
         };
-        Self { answers: Arc::new(Mutex::new(answers)), calls: watch::Sender::new(Vec::new()) }
+        Self {
+            answers: Arc::new(Mutex::new(answers)),
+            calls: watch::Sender::new(Vec::new()),
+            log: LogScript::new(),
+        }
     }
 
     pub(crate) fn answers<T>(&self, change: impl FnOnce(&mut Answers) -> T) -> T {
@@ -244,7 +252,8 @@ impl Running {
                 let socket = listener.local_addr().unwrap();
                 let serve = server
                     .add_service(RuntimeNodeServiceServer::new(script.clone()))
-                    .add_service(TokenServiceServer::new(script))
+                    .add_service(TokenServiceServer::new(script.clone()))
+                    .add_service(EventLogServiceServer::new(script))
                     .serve_with_incoming(TcpListenerStream::new(listener));
                 tokio::spawn(serve);
                 socket

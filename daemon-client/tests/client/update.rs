@@ -20,7 +20,12 @@ fn updates(script: &Script) -> Vec<v1::UpdateCapabilitiesRequest> {
         .into_iter()
         .filter_map(|call| match call {
             Call::Update(update) => Some(update),
-            Call::Attach(_) | Call::Beat(_) | Call::Detach(_) | Call::Renew(_) | Call::Exchange(_) => None,
+            Call::Attach(_)
+            | Call::Beat(_)
+            | Call::Detach(_)
+            | Call::Renew(_)
+            | Call::Exchange(_)
+            | Call::Append(_) => None,
         })
         .collect()
 }

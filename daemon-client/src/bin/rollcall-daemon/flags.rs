@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use contracts::{EventEnvelopeVersion, NodeId, SessionId};
-use daemon_client::{Config, Health, JoinToken, TokenSource};
+use daemon_client::{
+    Config, Health, JoinToken, TokenSource,
+    replica::{self, OnForeignHistory},
+};
 
 use crate::{
     capability::{CapabilityFlag, declaration},
     exit::Exit,
+    replica_flags::Command,
     server_flags::{ServerFlags, missing, wrong},
 };
 
@@ -31,6 +35,10 @@ Examples:
     rollcall-daemon --session ... --node-id build-2 --capability builder@1.0 \\
         --addr http://10.0.0.1:7420,http://10.0.0.2:7420
 
+  Keep a replica of the session's log, and look at it:
+    rollcall-daemon --session ... --replica /var/lib/rollcall/replica
+    rollcall-daemon replica show /var/lib/rollcall/replica
+
 The daemon beats at the server's pace until it is stopped. It outlives any outage of
 the control plane without attaching anew. It renews its token before that ends, and puts
 the new one into the token file, which it reads again whenever that changes. Logs go to stderr, as JSON when that is not a
@@ -39,8 +47,11 @@ terminal; RUST_LOG sets how much.";
 /// Keeps this machine attached to a Rollcall session as a runtime node.
 // There is no `Debug`: it would show the token.
 #[derive(Parser)]
-#[command(name = "rollcall-daemon", version, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{}", Exit::table()))]
+#[command(name = "rollcall-daemon", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true, max_term_width = 100, after_help = format!("{EXAMPLES}\n\n{}", Exit::table()))]
 pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     #[command(flatten)]
     servers: ServerFlags,
 
@@ -56,8 +67,8 @@ pub(crate) struct Flags {
     join_token: Option<String>,
 
     /// Session to attach to.
-    #[arg(long, value_name = "UUID", env = "ROLLCALL_SESSION")]
-    session: SessionId,
+    #[arg(long, value_name = "UUID", env = "ROLLCALL_SESSION", required = true)]
+    session: Option<SessionId>,
 
     /// Name of this node, the same at each start. Made once and kept in the state folder unless it is given. A second
     /// daemon with the same name supersedes the first.
@@ -80,6 +91,15 @@ pub(crate) struct Flags {
     /// Health that this node reports of itself.
     #[arg(long, value_enum, default_value = "online")]
     health: HealthFlag,
+
+    /// Folder of a replica of the session's log, made if it is not there. One daemon has it at a time.
+    #[arg(long, value_name = "FOLDER", env = "ROLLCALL_REPLICA")]
+    replica: Option<PathBuf>,
+
+    /// When the server follows another history than the replica, put the replica's file aside and begin anew. Without
+    /// this the replica halts, and the node stays attached.
+    #[arg(long, requires = "replica")]
+    adopt_foreign_history: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -108,14 +128,20 @@ impl Flags {
     pub(crate) fn config(self, node_id: NodeId, state: Option<&Path>) -> Result<Config, clap::Error> {
         let token = self.token_source(state)?;
         let trust = self.servers.trust()?;
+        let session_id = self.session.ok_or_else(|| missing("a session is required: pass --session"))?;
+        let on_foreign_history =
+            if self.adopt_foreign_history { OnForeignHistory::Adopt } else { OnForeignHistory::Halt };
+        let replica =
+            self.replica.map(|folder| replica::Config { on_foreign_history, ..replica::Config::new(folder) });
         Ok(Config {
             addresses: self.servers.addr,
             token,
             trust,
-            session_id: self.session,
+            session_id,
             node_id,
             client_version: self.client_version,
             health: self.health.into(),
+            replica,
             declaration: declaration(&self.capabilities).map_err(|error| wrong("--capability", &error))?,
         })
     }

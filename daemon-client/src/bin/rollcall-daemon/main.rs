@@ -5,6 +5,8 @@ mod capability;
 mod exit;
 mod flags;
 mod logging;
+mod replica_flags;
+mod replica_report;
 mod server_flags;
 mod signals;
 mod state_folder;
@@ -20,6 +22,9 @@ use crate::{exit::Exit, flags::Flags, signals::Signals};
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
+    if let Some(command) = flags.command {
+        return replica_report::run(command).into();
+    }
     logging::start();
     match keep_attached(flags) {
         Ok(exit) => exit.into(),
