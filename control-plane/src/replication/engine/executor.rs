@@ -207,10 +207,7 @@ impl Executor<'_> {
                 self.acknowledge(common);
             }
             Need::Rebuild(reason) => self.declare(reason),
-            Need::ZeroGap { .. }
-            | Need::TruncateOnly { .. }
-            | Need::ForeignHistory { .. }
-            | Need::Compare(_) => {}
+            Need::ZeroGap { .. } | Need::ForeignHistory { .. } | Need::Compare(_) => {}
         }
         match need {
             Need::Compare(places) => {
