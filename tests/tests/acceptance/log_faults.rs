@@ -7,7 +7,7 @@ use std::{
 
 use contracts::{refusal::ReceivedRefusal, wire::v1::AppendEventsResponse};
 use sqlx::AssertSqlSafe;
-use tests::{Appending, Attaching, Client, Plane, PlaneOptions, eventually, refusal};
+use tests::{Appending, Attaching, Client, Plane, PlaneOptions, eventually};
 use tokio::{task::JoinSet, time::sleep};
 
 /// Appends that were acknowledged.
