@@ -18,7 +18,7 @@ async fn append_until_it_is_gone(client: Client, session: String, name: usize, a
     for number in 0.. {
         let append = Appending::new(&session).event("a", &format!("{name} {number}")).event("b", "").key("k");
         match client.append(&append).await {
-            Ok(appended) => acknowledged.lock().unwrap().push((append, appended)),
+            Ok(appended) => acknowledged.lock().expect("it is whole").push((append, appended)),
             Err(_) => return,
         }
     }
