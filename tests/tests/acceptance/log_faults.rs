@@ -7,7 +7,7 @@ use std::{
 
 use contracts::{refusal::ReceivedRefusal, wire::v1::AppendEventsResponse};
 use sqlx::AssertSqlSafe;
-use tests::{Appending, Attaching, Client, Plane, PlaneOptions, eventually, refusal};
+use tests::{Appending, Attaching, Client, Plane, PlaneOptions, eventually};
 use tokio::{task::JoinSet, time::sleep};
 
 /// Appends that were acknowledged.
@@ -18,7 +18,7 @@ async fn append_until_it_is_gone(client: Client, session: String, name: usize, a
     for number in 0.. {
         let append = Appending::new(&session).event("a", &format!("{name} {number}")).event("b", "").key("k");
         match client.append(&append).await {
-            Ok(appended) => acknowledged.lock().unwrap().push((append, appended)),
+            Ok(appended) => acknowledged.lock().expect("it is whole").push((append, appended)),
             Err(_) => return,
         }
     }

@@ -81,6 +81,13 @@ async fn nodes_that_were_not_heard_for_long_are_forgotten_and_the_others_and_the
     let plane = Plane::start_on(database.clone(), tidy()).await;
     are_left(&database, &["barred", "barred-everywhere", "heard", "silent-young"]).await;
     assert_eq!(count(&database, "runtime_node_attachments").await, 4);
+    // Of the two, one had a slot that ended by it.
+    let told = plane.client().await.told(&session).await;
+    let ends: Vec<_> = told.iter().filter(|(_, _, facts)| facts["cause"] == "forgotten").collect();
+    let [(kind, node, facts)] = ends[..] else { panic!("one slot ended by it: {ends:?}") };
+    assert_eq!((kind.as_str(), node.as_str()), ("runtime_node.detached", "silent"));
+    assert_eq!(facts["reason"], "not heard in 30 days of service");
+    database.logs_hold().await;
     assert_eq!(count(&database, "attachment_spans").await, 4);
     assert_eq!(count(&database, "runtime_node_presence where node_key > 0").await, 4);
     let kind = "rollcall_forgotten_total{kind=\"offline_nodes\"}";
