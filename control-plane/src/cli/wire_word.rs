@@ -1,8 +1,8 @@
 //! The values of the wire's enums as words: the proto's own name without its prefix, in lower case.
 
 use contracts::wire::v1::{
-    FindingKind, IdempotencyClass, LeadershipRole, MemberRole, MemberState, PresenceCause, PresenceHealth,
-    ResyncReason, SessionState, SlotState, StateReasonKind,
+    BaseSource, FindingKind, IdempotencyClass, LeadershipRole, MemberRole, MemberState, PresenceCause,
+    PresenceHealth, ReplicaState, ResyncReason, SessionState, SlotState, StateReasonKind,
 };
 
 /// What a newer server may send and this build has no word for.
@@ -30,6 +30,7 @@ macro_rules! wire_enums {
 }
 
 wire_enums! {
+    BaseSource = "BASE_SOURCE_";
     FindingKind = "FINDING_KIND_";
     IdempotencyClass = "IDEMPOTENCY_CLASS_";
     LeadershipRole = "LEADERSHIP_ROLE_";
@@ -37,6 +38,7 @@ wire_enums! {
     MemberState = "MEMBER_STATE_";
     PresenceCause = "PRESENCE_CAUSE_";
     PresenceHealth = "PRESENCE_HEALTH_";
+    ReplicaState = "REPLICA_STATE_";
     ResyncReason = "RESYNC_REASON_";
     SessionState = "SESSION_STATE_";
     SlotState = "SLOT_STATE_";
@@ -65,6 +67,8 @@ mod tests {
         assert_eq!(word::<MemberRole>(MemberRole::RuntimeContributor.into()), "runtime_contributor");
         assert_eq!(word::<MemberState>(MemberState::Suspended.into()), "suspended");
         assert_eq!(word::<FindingKind>(FindingKind::BelowFloor.into()), "below_floor");
+        assert_eq!(word::<ReplicaState>(ReplicaState::CatchingUp.into()), "catching_up");
+        assert_eq!(word::<BaseSource>(BaseSource::Full.into()), "full");
         assert_eq!(word::<ResyncReason>(ResyncReason::SlowReader.into()), "slow_reader");
         assert_eq!(
             word::<StateReasonKind>(StateReasonKind::UnsupportedFeature.into()),

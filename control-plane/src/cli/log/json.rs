@@ -62,15 +62,6 @@ pub(crate) struct Appended {
     pub(crate) repeated: bool,
 }
 
-/// The answer of status.
-#[derive(Debug, Serialize)]
-pub(crate) struct Status {
-    pub(crate) head: Point,
-    pub(crate) tail: Point,
-    /// Events that are there.
-    pub(crate) retained_events: u64,
-}
-
 /// The answer of verify.
 #[derive(Debug, Serialize)]
 pub(crate) struct Verified {

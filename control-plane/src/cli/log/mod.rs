@@ -6,6 +6,7 @@ mod pages;
 mod payload;
 mod read;
 mod status;
+mod status_json;
 mod verify;
 
 use std::process::ExitCode;
@@ -42,7 +43,7 @@ enum Verb {
     Append(append::Append),
     /// Show the events after a place
     Read(read::Read),
-    /// Say where the log begins and ends
+    /// Say where the log and its replicas stand
     Status(status::Status),
     /// Prove that all events that are there are whole, in order, and continue each other
     Verify(verify::Verify),
