@@ -29,9 +29,10 @@ pub(super) struct Proven {
 pub(super) async fn make(
     db: &PgPool,
     session_id: SessionId,
+    id: Uuid,
     kind: BaseKind,
 ) -> Result<Option<Proven>, Fault> {
-    let Some(base) = store::copy_state(db, session_id, Uuid::now_v7(), kind).await? else { return Ok(None) };
+    let Some(base) = store::copy_state(db, session_id, id, kind).await? else { return Ok(None) };
     let Some(digest) = digest(db, session_id, &base).await? else {
         tracing::error!(%session_id, at = %base.at, "the state of a session is not what its hashes say");
         store::delete_base(db, base.id).await?;

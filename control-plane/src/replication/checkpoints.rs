@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use contracts::SessionId;
 use metrics::counter;
+use uuid::Uuid;
 
 use super::{base, engine::PinKind};
 use crate::{
@@ -36,7 +37,9 @@ pub(crate) async fn pass(leader: &Arc<Leader>, every: u64) -> Result<(), Fault> 
 /// Makes a checkpoint of a session and deletes those that are no longer of use.
 pub(super) async fn make(leader: &Leader, session_id: SessionId) -> Result<(), Fault> {
     let db = leader.db();
-    let Some(made) = base::make(db, session_id, BaseKind::Checkpoint).await? else { return Ok(()) };
+    let Some(made) = base::make(db, session_id, Uuid::now_v7(), BaseKind::Checkpoint).await? else {
+        return Ok(());
+    };
     counter!("rollcall_checkpoints_total").increment(1);
     let hub = leader.replication();
     hub.checkpointed(session_id, made.base.at, true);

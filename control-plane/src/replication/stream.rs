@@ -21,6 +21,7 @@ use tonic::{Status, Streaming};
 use uuid::Uuid;
 
 use super::{
+    Hub,
     base::{self, Proven},
     engine::{Act, BaseSource, Endpoint, Heard, RecoveryId, ReplicaId, Stale, Stream},
     wire::{self, Introduction},
@@ -123,21 +124,40 @@ async fn exchange(
     let replica = ReplicaId { session_id, node_id: node_id.clone() };
     let stream = Stream { replica, endpoint, epoch: hub.epoch() };
     let acts = hub.listen(&stream);
-    gauge!("rollcall_replication_streams").increment(1.0);
+    // However the stream ends, also by being given up from outside in the middle of a step.
+    let _known = Known::new(hub, &stream);
     let seat = Seat { leader, stream: &stream };
     let introduced =
         hub.tell(|engine, now| engine.introduced(stream.clone(), standing, RecoveryId(Uuid::new_v4()), now));
-    let ended = match introduced {
+    match introduced {
         Err(stale) => Err(stale.into()),
         Ok(()) => tokio::select! {
             ended = seat.hear(requests) => ended,
             ended = seat.act(acts, &out) => ended,
             ended = seat.keep_right(participant, &introduction) => ended,
         },
-    };
-    hub.leave(&stream);
-    gauge!("rollcall_replication_streams").decrement(1.0);
-    ended
+    }
+}
+
+/// That the engine knows of a stream. Dropped, it does not any more: no replica is in sync, and nothing is held, by a
+/// stream that is gone.
+struct Known<'a> {
+    hub: &'a Hub,
+    stream: &'a Stream,
+}
+
+impl<'a> Known<'a> {
+    fn new(hub: &'a Hub, stream: &'a Stream) -> Self {
+        gauge!("rollcall_replication_streams").increment(1.0);
+        Self { hub, stream }
+    }
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        self.hub.leave(self.stream);
+        gauge!("rollcall_replication_streams").decrement(1.0);
+    }
 }
 
 async fn next(requests: &mut Streaming<ReplicateRequest>) -> Result<ReplicateRequest, End> {
@@ -167,7 +187,27 @@ struct Seat<'a> {
 /// A base that is open.
 struct OpenBase {
     proven: Proven,
-    kind: BaseKind,
+    /// Of one that was made for this stream.
+    _made: Option<MadeBase>,
+}
+
+/// A base that is made for one stream. Dropped, it is deleted: also when the stream ends in the middle of a step, and
+/// whatever of it was written by then. What cannot be deleted goes with the next recovery.
+struct MadeBase {
+    leader: Arc<Leader>,
+    id: Uuid,
+}
+
+impl Drop for MadeBase {
+    fn drop(&mut self) {
+        let (leader, id) = (Arc::clone(&self.leader), self.id);
+        self.leader.spawn(async move {
+            if let Err(fault) = log_store::delete_base(leader.db(), id).await {
+                leader.tell_fenced(&fault);
+                tracing::warn!(error = crate::failure::chain(&fault), "a base stays until the next recovery");
+            }
+        });
+    }
 }
 
 impl Seat<'_> {
@@ -214,9 +254,9 @@ impl Seat<'_> {
         out: &Outbox,
     ) -> Result<std::convert::Infallible, End> {
         let mut open = None;
-        let ended = loop {
+        loop {
             let Some(act) = acts.recv().await else {
-                break Err(Refusal::new(
+                return Err(Refusal::new(
                     contracts::Code::ReplicationOutOfStep,
                     "the replica asked for more than was done. Open a new stream and introduce the replica as it is",
                 )
@@ -224,13 +264,11 @@ impl Seat<'_> {
             };
             match self.do_act(act, &mut open, out).await {
                 Ok(()) => {}
-                Err(Undone::End(end)) => break Err(end),
+                Err(Undone::End(end)) => return Err(end),
                 // The engine has something else in mind by now, and says so next.
                 Err(Undone::Stale) => {}
             }
-        };
-        self.close(open).await;
-        ended
+        }
     }
 
     async fn do_act(&self, act: Act, open: &mut Option<OpenBase>, out: &Outbox) -> Result<(), Undone> {
@@ -248,7 +286,7 @@ impl Seat<'_> {
                 out.send(wire::plan(recovery, history_id, plan)).await?;
             }
             Act::OpenBase(source) => {
-                self.close(open.take()).await;
+                *open = None;
                 match self.open(source).await? {
                     Some(opened) => {
                         let (at, events) = (opened.proven.base.at, opened.proven.base.events);
@@ -263,9 +301,7 @@ impl Seat<'_> {
                     self.tell(Heard::BaseFailed)?;
                     return Ok(());
                 };
-                let sent = self.send_base(recovery, &base.proven, out).await;
-                self.close(Some(base)).await;
-                sent?;
+                self.send_base(recovery, &base.proven, out).await?;
             }
             Act::SendEvents { recovery, after, to } => self.send_events(recovery, after, to, out).await?,
             Act::SendCompleted { recovery, at } => {
@@ -295,21 +331,13 @@ impl Seat<'_> {
                     tracing::error!(%session_id, %at, "a checkpoint is not what its digest says, and is trusted no longer");
                     log_store::set_digest(db, base.id, None).await?;
                 }
-                Ok(proven.map(|proven| OpenBase { proven, kind: BaseKind::Checkpoint }))
+                Ok(proven.map(|proven| OpenBase { proven, _made: None }))
             }
             BaseSource::Full(_) => {
-                let made = base::make(db, session_id, BaseKind::FullBase).await?;
-                Ok(made.map(|proven| OpenBase { proven, kind: BaseKind::FullBase }))
+                let made = MadeBase { leader: Arc::clone(self.leader), id: Uuid::now_v7() };
+                let proven = base::make(db, session_id, made.id, BaseKind::FullBase).await?;
+                Ok(proven.map(|proven| OpenBase { proven, _made: Some(made) }))
             }
-        }
-    }
-
-    /// Lets go of a base; one that was made for this stream is deleted.
-    async fn close(&self, open: Option<OpenBase>) {
-        let Some(OpenBase { proven, kind: BaseKind::FullBase }) = open else { return };
-        if let Err(fault) = log_store::delete_base(self.leader.db(), proven.base.id).await {
-            self.leader.tell_fenced(&fault);
-            tracing::warn!(error = crate::failure::chain(&fault), "a base stays until the next recovery");
         }
     }
 

@@ -58,7 +58,13 @@ async fn a_checkpoint_that_does_not_hold_is_not_used_and_the_base_is_the_state_a
     })
     .await;
     assert!(status.iter().any(|event| event.starts_with("plan_rebuild_full_base ")), "{status:#?}");
-    assert!(!status.iter().any(|event| event.starts_with("plan_rebuild_snapshot_tail ")), "{status:#?}");
+    let refused = status.iter().find(|event| event.starts_with("snapshot_pin_failed "));
+    assert!(refused.is_some_and(|event| event.ends_with("is not what its digest says")), "{status:#?}");
+    assert!(
+        status
+            .iter()
+            .all(|event| !event.starts_with("exec_rebuild_started") || event.contains("of the state"))
+    );
 }
 
 /// Gives what happened to the replica since it came back.

@@ -4,7 +4,7 @@ use contracts::{
     Code,
     wire::v1::{ReplicaState, StepDownRequest, plan::Outcome, replicate_response::Message},
 };
-use tests::{Entry, Plane, PlaneOptions};
+use tests::{Appending, Entry, Plane, PlaneOptions};
 
 use crate::{
     appending::{append_followed, append_many},
@@ -159,4 +159,43 @@ async fn a_node_that_comes_from_elsewhere_takes_its_replica_over_and_the_old_pla
     );
     assert!(count("exec_resources_released") >= 1, "{:#?}", status.recent);
     drop(latter);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_goes_away_in_a_rebuild_leaves_nothing_held_and_nothing_stored() {
+    let plane = Plane::start(forgetful()).await;
+    let client = plane.client().await;
+    let session = client.session().await;
+    // A base that does not fit what may be on its way.
+    let payload = "x".repeat(200 * 1024);
+    for number in 0..60 {
+        let append = Appending::new(&session).event("drill.large", &payload).key(&format!("key/{number}"));
+        client.append(&append).await.expect("the event is taken");
+    }
+    append_many(&client, &session, 400).await;
+    let tail = async || status(&client, &session).await.tail.map_or(0, |tail| tail.seq);
+    tests::eventually("the log is pruned", tail, |tail| *tail > 0).await;
+    let damage = "update session_base_events set payload = payload || 'x'::bytea";
+    sqlx::query(damage).execute(&plane.database.pool).await.expect("it can be damaged");
+    let generation = client.online(&session, "leaving").await;
+    let made = async || {
+        sqlx::query_scalar::<_, i64>("select count(*) from session_bases where kind = 'full_base'")
+            .fetch_one(&plane.database.pool)
+            .await
+            .expect("bases can be counted")
+    };
+    for _ in 0..3 {
+        // A connection of its own, which goes away with it.
+        let client = plane.client().await;
+        let mut replica = ByHand::introduced(&client, introduction(&session, "leaving", generation)).await;
+        let plan = replica.plan().await;
+        assert!(matches!(plan.outcome, Some(Outcome::Rebuild(_))), "{plan:?}");
+        let under_way = is(&client, &session, "leaving", ReplicaState::Rebuilding).await;
+        assert!(!under_way.pins.is_empty(), "{under_way:?}");
+        assert_eq!(made().await, 1);
+        drop((replica, client));
+        let left = is(&plane.client().await, &session, "leaving", ReplicaState::NeedsRebuild).await;
+        assert!(left.pins.is_empty() && left.recovery.is_none(), "{left:?}");
+        tests::eventually("its base is deleted", made, |bases| *bases == 0).await;
+    }
 }
