@@ -199,7 +199,7 @@ async fn the_stream_of_a_node_that_lost_its_slot_ends_with_the_reason() {
 
     let revoked = client.online(session, "revoked").await;
     let mut replica = ByHand::in_sync(client, session, "revoked", revoked).await;
-    client.revoke_node("revoked", None).await.expect("it is revoked");
+    setting.plane.admin().await.revoke_node("revoked", None).await.expect("it is revoked");
     let ended = replica.stream.ends().await;
     assert_eq!(ended.code, Code::RuntimeNodeAttachRevoked.to_string(), "{ended:?}");
     let again = ByHand::open(client, Said::Introduction(introduction(session, "revoked", revoked))).await;
