@@ -129,9 +129,12 @@ impl ByHand {
         let Some(Outcome::CatchUp(catch_up)) = outcome else {
             panic!("an empty replica lacks all: {outcome:?}")
         };
-        let events = stream.events_to(catch_up.target).await;
-        let last = place(events.last().expect("there are events"));
-        stream.say(acknowledged(&recovery_id, last)).await;
+        let mut events = Vec::new();
+        while events.last().is_none_or(|event: &Event| event.seq < catch_up.target) {
+            let next = events.last().map_or(1, |event| event.seq + 1);
+            events.extend(stream.events_to(next).await);
+            stream.say(acknowledged(&recovery_id, place(events.last().expect("events came")))).await;
+        }
         let completed = stream.hear().await.expect("the recovery ends");
         assert!(matches!(completed, Message::Completed(_)), "{completed:?}");
         InSync { stream, recovery_id, history_id, events }

@@ -7,7 +7,7 @@ use std::{
 
 use contracts::wire::v1::AppendEventsResponse;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use tests::{Appending, Client, Entry, Plane, PlaneOptions};
+use tests::{Appending, Client, Entry, Plane, PlaneOptions, eventually};
 use tokio::time::sleep;
 
 use crate::{
@@ -84,6 +84,9 @@ async fn whoever_is_killed_while_events_are_appended_the_log_and_its_replicas_en
         .collect();
     let (mut of_servers, mut of_nodes) = (0, 0);
     for _ in 0..rounds {
+        let count = async || acknowledged.lock().expect("it is readable").len();
+        let before = count().await;
+        eventually("appends are taken", count, |count| *count >= before + 5).await;
         sleep(UNTIL_A_KILL_MAX.mul_f64(chance.random::<f64>())).await;
         if chance.random_bool(0.4) {
             of_servers += 1;

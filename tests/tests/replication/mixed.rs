@@ -28,7 +28,7 @@ async fn nodes_that_append_at_once_see_one_gapless_order() {
     let kept: Vec<_> =
         names.iter().map(|name| KeptNode::start(&plane, &plane.address, &session, name)).collect();
     in_sync(&client, &session, &names).await;
-    let each = size(300, 10_000);
+    let each = size(150, 10_000);
     let mut appending = JoinSet::new();
     for name in names {
         let (client, session) = (plane.client().await, session.clone());

@@ -17,7 +17,7 @@ use crate::{
 
 /// Two servers on one database; the first leads.
 async fn two(options: PlaneOptions) -> [Plane; 2] {
-    let first = Plane::start(options.flag("--lease", "2s")).await;
+    let first = Plane::start(options.flag("--lease", "10s")).await;
     let second = Plane::launch(first.database.clone(), first.options_beside()).await;
     let waits = async || {
         sqlx::query_scalar::<_, i64>(
