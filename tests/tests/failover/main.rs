@@ -10,6 +10,7 @@ mod handover;
 mod lock;
 mod random;
 mod roaming;
+mod roles;
 mod start;
 mod stuck;
 mod takeover;
