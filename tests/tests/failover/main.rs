@@ -9,6 +9,7 @@ mod fence;
 mod handover;
 mod lock;
 mod random;
+mod recovery;
 mod roaming;
 mod roles;
 mod start;
