@@ -8,6 +8,7 @@ mod commits;
 mod fence;
 mod handover;
 mod lock;
+mod promoted;
 mod random;
 mod recovery;
 mod roaming;
