@@ -7,6 +7,7 @@ mod cluster;
 mod commits;
 mod fence;
 mod handover;
+mod heap;
 mod lock;
 mod promoted;
 mod random;
