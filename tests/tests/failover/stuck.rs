@@ -137,7 +137,7 @@ async fn check_a_duty_that_hangs(connections: &'static str, duty: &str, lease: &
     proxy.pass();
     eventually("it stands by", async || is_active(&former).await, |active| !active).await;
     let shown = next.cli_as_admin(&["leader", "show", "--json"]);
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("it is JSON");
     assert_eq!(shown["abdications"][0]["duty"], duty, "{shown}");
     assert_eq!(shown["abdications"][0]["epoch"], 1);
 }
