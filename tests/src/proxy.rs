@@ -20,6 +20,8 @@ enum Mode {
     StalledOnly(&'static str),
     /// Connections are closed, and new ones refused at once.
     Cut,
+    /// Those that began with this are closed, and new ones once they say so; the others pass.
+    CutOnly(&'static str),
 }
 
 impl Mode {
@@ -27,9 +29,21 @@ impl Mode {
         match self {
             Self::Passing => true,
             Self::Stalled | Self::Cut => false,
-            Self::StalledOnly(name) => !beginning.windows(name.len()).any(|window| window == name.as_bytes()),
+            Self::StalledOnly(name) | Self::CutOnly(name) => !says(beginning, name),
         }
     }
+
+    fn cuts(self, beginning: &[u8]) -> bool {
+        match self {
+            Self::Passing | Self::Stalled | Self::StalledOnly(_) => false,
+            Self::Cut => true,
+            Self::CutOnly(name) => says(beginning, name),
+        }
+    }
+}
+
+fn says(beginning: &[u8], name: &str) -> bool {
+    beginning.windows(name.len()).any(|window| window == name.as_bytes())
 }
 
 /// What is behind a proxy.
@@ -87,6 +101,11 @@ impl Proxy {
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
     }
+
+    /// Closes the connections whose first bytes contain this, and each new one.
+    pub fn cut_only(&self, name: &'static str) {
+        self.mode.send_replace(Mode::CutOnly(name));
+    }
 }
 
 impl Drop for Proxy {
@@ -133,7 +152,7 @@ async fn pass_on(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = split(server);
     tokio::select! {
-        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+        _ = cut.wait_for(|mode| mode.cuts(beginning)) => {}
         () = pump(from_client, to_server, mode.subscribe(), beginning) => {}
         () = pump(from_server, to_client, mode.subscribe(), beginning) => {}
     }

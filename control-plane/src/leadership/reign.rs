@@ -300,20 +300,18 @@ impl Watch<'_> {
 
 /// Recovers, again after a failure; none after too many in a row.
 async fn recover_with_patience(candidate: &Candidate, term: Term, trust_since: Instant) -> Option<Recovered> {
-    for failures in 0..RECOVERIES_MAX {
+    for failures in 1..=RECOVERIES_MAX {
         match recovery::recover(candidate, &term, trust_since).await {
             Ok(recovered) => return Some(recovered),
             Err(fault) => {
                 counter!("rollcall_recovery_failures_total").increment(1);
-                tracing::error!(
-                    epoch = term.epoch,
-                    failures = failures + 1,
-                    error = chain(&fault),
-                    "recovery failed"
-                );
+                tracing::error!(epoch = term.epoch, failures, error = chain(&fault), "recovery failed");
             }
         }
-        sleep(RECOVERY_DELAY * 2_u32.pow(failures)).await;
+        // After the last one nobody is kept waiting for the lock.
+        if failures < RECOVERIES_MAX {
+            sleep(RECOVERY_DELAY * 2_u32.pow(failures - 1)).await;
+        }
     }
     None
 }
