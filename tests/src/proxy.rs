@@ -1,6 +1,9 @@
 //! A TCP proxy that can cut and stall what goes through it, all of it or the connections of one name.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
@@ -59,6 +62,7 @@ pub struct Proxy {
     /// `host:port` to connect to.
     pub address: String,
     mode: Arc<watch::Sender<Mode>>,
+    target: Arc<Mutex<Target>>,
     task: JoinHandle<()>,
 }
 
@@ -77,8 +81,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address").to_string();
         let mode = Arc::new(watch::Sender::new(Mode::Passing));
-        let task = tokio::spawn(accept(listener, target, Arc::clone(&mode)));
-        Self { address, mode, task }
+        let target = Arc::new(Mutex::new(target));
+        let task = tokio::spawn(accept(listener, Arc::clone(&target), Arc::clone(&mode)));
+        Self { address, mode, target, task }
+    }
+
+    /// New connections go to this unix socket; those that are open stay where they are.
+    pub fn lead_to_socket(&self, path: PathBuf) {
+        *self.target.lock().expect("the target is writable") = Target::Socket(path);
     }
 
     /// Lets bytes pass again.
@@ -114,13 +124,14 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Target, mode: Arc<watch::Sender<Mode>>) {
+async fn accept(listener: TcpListener, target: Arc<Mutex<Target>>, mode: Arc<watch::Sender<Mode>>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
         if *mode.borrow() == Mode::Cut {
             continue;
         }
-        let (target, mode) = (target.clone(), Arc::clone(&mode));
+        let target = target.lock().expect("the target is readable").clone();
+        let mode = Arc::clone(&mode);
         tokio::spawn(async move {
             // An error is the end of this connection, and the client sees it.
             let _ = match target {

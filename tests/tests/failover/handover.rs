@@ -6,6 +6,7 @@ use contracts::{ParticipantId, wire::v1::StepDownRequest};
 use control_plane::auth::tokens::Scope;
 use sqlx::{Connection, PgConnection};
 use tests::{Database, eventually, token};
+use uuid::Uuid;
 
 use crate::{
     at_most,
@@ -15,7 +16,7 @@ use crate::{
     rounds,
 };
 
-const FLEET: i64 = 10_000;
+const FLEET: u32 = 10_000;
 
 /// How the active server is asked to go.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +27,7 @@ enum How {
 
 async fn gap_at_a_handover(how: How) {
     let database = Database::new().await;
-    seed_fleet(&database, FLEET).await;
+    seed_fleet(&database, ParticipantId(Uuid::now_v7()), FLEET).await;
     let mut cluster = Cluster::start(database, 2, &options()).await;
     let client = cluster.planes[0].client().await;
     let session = client.session().await;
@@ -146,9 +147,9 @@ async fn a_leader_without_a_standby_steps_down_only_when_told_so_and_leads_again
     let dry = plane.cli_as_admin(&["leader", "step-down", "--without-standby", "--dry-run"]);
     assert!(dry.status.success(), "{dry:?}");
     assert_eq!(cluster.epoch().await, epoch, "it was a dry run");
-    let id = uuid::Uuid::now_v7().to_string();
+    let id = Uuid::now_v7().to_string();
     let step_down = ["leader", "step-down", "--without-standby", "--reason", "a drill", "--request-id", &id];
-    let token = token(ParticipantId(uuid::Uuid::now_v7()), Scope::Admin);
+    let token = token(ParticipantId(Uuid::now_v7()), Scope::Admin);
     let step_down = [&step_down[..], &["--token", &token]].concat();
     let done = plane.cli_as_admin(&step_down);
     assert!(done.status.success(), "{done:?}");

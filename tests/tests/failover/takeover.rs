@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use contracts::ParticipantId;
 use tests::Database;
+use uuid::Uuid;
 
 use crate::{
     at_most,
@@ -12,12 +14,12 @@ use crate::{
     rounds,
 };
 
-const FLEET: i64 = 10_000;
+const FLEET: u32 = 10_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_a_standby_leads_at_once_and_the_fleet_goes_on() {
     let database = Database::new().await;
-    seed_fleet(&database, FLEET).await;
+    seed_fleet(&database, ParticipantId(Uuid::now_v7()), FLEET).await;
     let mut cluster = Cluster::start(database, 2, &options()).await;
     let client = cluster.planes[0].client().await;
     let session = client.session().await;
