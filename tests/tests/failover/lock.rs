@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tests::{Database, Plane, PrivatePostgres, Proxy, eventually};
 
 use crate::{
+    at_most,
     cluster::{Cluster, is_active, options},
     roaming::Roaming,
 };
@@ -52,13 +53,13 @@ async fn a_lock_connection_that_is_stalled_ends_the_term_before_anybody_else_lea
     // Half a lease of trust, and the other half until it is evicted.
     eventually("it no longer leads", async || is_active(&former).await, |active| !active).await;
     let distrusted = stalled.elapsed();
-    assert!(!is_active(&next).await, "nobody else leads yet");
     next.active().await;
     println!(
         "a stalled lock connection, lease 2s: stepped back after {distrusted:?}, another leads after {:?}",
         stalled.elapsed()
     );
-    assert!(distrusted < Duration::from_millis(1_600), "{distrusted:?}");
+    // Before the two seconds after which another one may evict it.
+    at_most(distrusted, Duration::from_millis(1_600));
     proxy.pass();
     assert!(!is_active(&former).await);
 }

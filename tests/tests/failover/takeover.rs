@@ -7,6 +7,7 @@ use tests::Database;
 use uuid::Uuid;
 
 use crate::{
+    at_most,
     cluster::{Cluster, options, seed_fleet},
     median,
     roaming::Roaming,
@@ -47,7 +48,7 @@ async fn after_kill_9_a_standby_leads_at_once_and_the_fleet_goes_on() {
     println!("kill -9, {FLEET} nodes: active after {promoted:?}, beats acknowledged after {heard:?}");
     let (promoted, heard) = (median(promoted), median(heard));
     println!("kill -9, medians: active after {promoted:?}, beats acknowledged after {heard:?}");
-    assert!(promoted <= Duration::from_millis(250), "{promoted:?}");
-    assert!(heard <= Duration::from_secs(1), "{heard:?}");
+    at_most(promoted, Duration::from_millis(250));
+    at_most(heard, Duration::from_secs(1));
     assert_eq!(cluster.database.transitions("living-").await, [], "nobody was called silent");
 }
