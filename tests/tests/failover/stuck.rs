@@ -55,19 +55,22 @@ async fn a_stopped_leader_is_evicted_within_its_lease_and_writes_nothing_when_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_winner_that_is_stopped_before_its_term_begins_is_evicted() {
-    let mut cluster = Cluster::start(Database::new().await, 3, &options()).await;
+    let cluster = Cluster::start(Database::new().await, 3, &options()).await;
     let former = cluster.active().await;
     let epoch = cluster.epoch().await;
     // Nobody gets past the lock to the epoch while this is held, which is less than the second that a winner waits.
     let mut holder = PgConnection::connect(&cluster.database.url).await.unwrap();
     holder.execute("begin").await.unwrap();
     holder.execute("select from leadership for update").await.unwrap();
-    cluster.kill(former);
     let backend = "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1
         and database = (select oid from pg_database where datname = current_database())";
     let find =
         async || sqlx::query_scalar::<_, i32>(backend).fetch_optional(&cluster.database.pool).await.unwrap();
-    let held = eventually("another one has the lock", find, Option::is_some).await;
+    // Postgres may need a moment to notice that the session of a killed process is over.
+    let of_former = find().await;
+    cluster.planes[former].process.signal("KILL");
+    let is_another = |held: &Option<i32>| held.is_some() && *held != of_former;
+    let held = eventually("another one has the lock", find, is_another).await;
     let stopped = cluster.stop_all_but(former);
     holder.execute("rollback").await.unwrap();
     assert_eq!(find().await, held, "it was stopped with the lock in its hand");
