@@ -1,6 +1,6 @@
 //! One Postgres for the whole test process, one database for each test.
 
-use std::sync::OnceLock;
+use std::{path::PathBuf, sync::OnceLock};
 
 use control_plane::postgres::{
     by_hand,
@@ -51,11 +51,16 @@ impl Database {
         Self { url, pool }
     }
 
-    /// A proxy before its Postgres.
-    pub async fn proxy(&self) -> Proxy {
+    /// The socket of its Postgres.
+    pub fn socket(&self) -> PathBuf {
         let options = self.options();
         let folder = options.get_socket().expect("the private Postgres listens on a socket");
-        Proxy::before_socket(folder.join(format!(".s.PGSQL.{}", options.get_port()))).await
+        folder.join(format!(".s.PGSQL.{}", options.get_port()))
+    }
+
+    /// A proxy before its Postgres.
+    pub async fn proxy(&self) -> Proxy {
+        Proxy::before_socket(self.socket()).await
     }
 
     /// The same database, for who reaches it through this proxy.

@@ -1,6 +1,9 @@
 //! A TCP proxy that can cut and stall what goes through it, all of it or the connections of one name.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
@@ -20,6 +23,8 @@ enum Mode {
     StalledOnly(&'static str),
     /// Connections are closed, and new ones refused at once.
     Cut,
+    /// Those that began with this are closed, and new ones once they say so; the others pass.
+    CutOnly(&'static str),
 }
 
 impl Mode {
@@ -27,9 +32,21 @@ impl Mode {
         match self {
             Self::Passing => true,
             Self::Stalled | Self::Cut => false,
-            Self::StalledOnly(name) => !beginning.windows(name.len()).any(|window| window == name.as_bytes()),
+            Self::StalledOnly(name) | Self::CutOnly(name) => !says(beginning, name),
         }
     }
+
+    fn cuts(self, beginning: &[u8]) -> bool {
+        match self {
+            Self::Passing | Self::Stalled | Self::StalledOnly(_) => false,
+            Self::Cut => true,
+            Self::CutOnly(name) => says(beginning, name),
+        }
+    }
+}
+
+fn says(beginning: &[u8], name: &str) -> bool {
+    beginning.windows(name.len()).any(|window| window == name.as_bytes())
 }
 
 /// What is behind a proxy.
@@ -45,6 +62,7 @@ pub struct Proxy {
     /// `host:port` to connect to.
     pub address: String,
     mode: Arc<watch::Sender<Mode>>,
+    target: Arc<Mutex<Target>>,
     task: JoinHandle<()>,
 }
 
@@ -63,8 +81,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address").to_string();
         let mode = Arc::new(watch::Sender::new(Mode::Passing));
-        let task = tokio::spawn(accept(listener, target, Arc::clone(&mode)));
-        Self { address, mode, task }
+        let target = Arc::new(Mutex::new(target));
+        let task = tokio::spawn(accept(listener, Arc::clone(&target), Arc::clone(&mode)));
+        Self { address, mode, target, task }
+    }
+
+    /// New connections go to this unix socket; those that are open stay where they are.
+    pub fn lead_to_socket(&self, path: PathBuf) {
+        *self.target.lock().expect("the target is writable") = Target::Socket(path);
     }
 
     /// Lets bytes pass again.
@@ -87,6 +111,11 @@ impl Proxy {
     pub fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
     }
+
+    /// Closes the connections whose first bytes contain this, and each new one.
+    pub fn cut_only(&self, name: &'static str) {
+        self.mode.send_replace(Mode::CutOnly(name));
+    }
 }
 
 impl Drop for Proxy {
@@ -95,13 +124,14 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Target, mode: Arc<watch::Sender<Mode>>) {
+async fn accept(listener: TcpListener, target: Arc<Mutex<Target>>, mode: Arc<watch::Sender<Mode>>) {
     loop {
         let Ok((client, _)) = listener.accept().await else { return };
         if *mode.borrow() == Mode::Cut {
             continue;
         }
-        let (target, mode) = (target.clone(), Arc::clone(&mode));
+        let target = target.lock().expect("the target is readable").clone();
+        let mode = Arc::clone(&mode);
         tokio::spawn(async move {
             // An error is the end of this connection, and the client sees it.
             let _ = match target {
@@ -133,7 +163,7 @@ async fn pass_on(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = split(server);
     tokio::select! {
-        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+        _ = cut.wait_for(|mode| mode.cuts(beginning)) => {}
         () = pump(from_client, to_server, mode.subscribe(), beginning) => {}
         () = pump(from_server, to_client, mode.subscribe(), beginning) => {}
     }
