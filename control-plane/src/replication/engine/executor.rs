@@ -111,7 +111,10 @@ impl Executor<'_> {
         let Some(Session { seat, phase }) = self.sender.session.take() else { return };
         let before = Before::of(&phase);
         match step(self, &seat, phase) {
-            Ok(phase) => self.sender.session = Some(Session { seat, phase }),
+            Ok(phase) => {
+                self.went_on(before, &phase);
+                self.sender.session = Some(Session { seat, phase });
+            }
             Err(ending) => self.ended(&seat, before, ending),
         }
     }
@@ -207,10 +210,7 @@ impl Executor<'_> {
                 self.acknowledge(common);
             }
             Need::Rebuild(reason) => self.declare(reason),
-            Need::ZeroGap { .. }
-            | Need::TruncateOnly { .. }
-            | Need::ForeignHistory { .. }
-            | Need::Compare(_) => {}
+            Need::ZeroGap { .. } | Need::ForeignHistory { .. } | Need::Compare(_) => {}
         }
         match need {
             Need::Compare(places) => {

@@ -16,6 +16,8 @@ mod pins;
 mod rebuild;
 mod registry;
 mod retention;
+#[cfg(test)]
+mod rules;
 mod sender;
 mod settings;
 mod shipment;
