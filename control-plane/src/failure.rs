@@ -99,6 +99,18 @@ impl Fault {
         !self.may_have_happened() && !self.is_fenced() && !self.is_outage()
     }
 
+    /// Whether the database did not answer in time: neither done nor failed, as far as is known.
+    pub fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Statement(error) | Self::Commit(error) => is_unanswered(error),
+            Self::Unreadable { .. }
+            | Self::Token(_)
+            | Self::TaskEnded
+            | Self::OtherLockNamespace
+            | Self::LogBroken(_) => false,
+        }
+    }
+
     /// Whether the database could not be reached or was going away: nothing is wrong with the request, nor with us.
     fn is_outage(&self) -> bool {
         match self {
@@ -110,6 +122,11 @@ impl Fault {
             | Self::LogBroken(_) => false,
         }
     }
+}
+
+/// Whether the error says that an answer was waited for in vain, or a connection on which to ask.
+pub fn is_unanswered(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
 }
 
 /// Whether the error says that the database cannot be reached, is starting or shutting down, or does not answer in time.

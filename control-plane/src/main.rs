@@ -27,7 +27,7 @@ enum Command {
     #[command(flatten)]
     Server(Box<run::Command>),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
     /// Print the script by which a shell completes verbs and flags
     Completions(cli::completions::Completions),
 }

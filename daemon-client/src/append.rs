@@ -214,7 +214,10 @@ impl Appending {
         });
         request.set_timeout(DEADLINE);
         match timeout(DEADLINE, caller.log().append_events(request)).await {
-            Ok(Ok(response)) => appended(response.into_inner()).ok_or_else(|| caller.no_answer(DEADLINE)),
+            Ok(Ok(response)) => appended(response.into_inner()).ok_or_else(|| Setback::Unreachable {
+                address: self.way.address().clone(),
+                reason: "the answer names no place in the log".to_owned(),
+            }),
             Ok(Err(status)) => Err(caller.setback(&status)),
             Err(_) => Err(caller.no_answer(DEADLINE)),
         }

@@ -58,7 +58,7 @@ pub fn start(config: Config) -> Handle {
     let beside = Beside { appends: queued, replication };
     // A process may keep several nodes attached: each line says which one it is about.
     let span = info_span!("node", node_id = %config.node_id);
-    let task = tokio::spawn(Run::new(config, announcer, queue, stopped, beside).run().instrument(span));
+    let task = tokio::spawn(Run::new(config, announcer, queue, stopped).run(beside).instrument(span));
     Handle { standing, requests, appends, replica, stop, task }
 }
 

@@ -396,6 +396,59 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_waits_where_another_try_would_change_nothing() {
+        let here = || AfterReplicate::Retry(Retry::Here { advised: ADVISED });
+        let elsewhere = || AfterReplicate::Retry(Retry::Elsewhere { named: None, advised: ADVISED });
+        for (code, expected) in [
+            (Code::ControllerStandby, elsewhere()),
+            (Code::ControllerRecovering, here()),
+            (Code::ReplicationOutOfStep, here()),
+            (Code::ResourceLimitExceeded, here()),
+            (Code::RuntimeNodeNotAttached, here()),
+            (Code::ReplicationForeignHistory, AfterReplicate::Foreign),
+            (Code::ReplicationStreamSuperseded, AfterReplicate::Pause),
+            (Code::RuntimeNodeGenerationSuperseded, AfterReplicate::Pause),
+            (Code::RuntimeNodePermissionDenied, AfterReplicate::Pause),
+            (Code::AuthTokenExpired, AfterReplicate::Pause),
+        ] {
+            assert_eq!(after_replicate(&registered(code), Hope::None), expected, "{code}");
+        }
+        let expired = registered(Code::AuthTokenExpired);
+        assert_eq!(after_replicate(&expired, Hope::AnotherToken), here());
+        let setback = Setback::Unreachable { address: "a".parse().unwrap(), reason: "gone".to_owned() };
+        assert_eq!(after_replicate(&setback, Hope::None), AfterReplicate::Retry(NEXT));
+    }
+
+    #[test]
+    fn an_append_is_repeated_unless_its_refusal_is_about_it() {
+        let here = || AfterAppend::Retry(Retry::Here { advised: ADVISED });
+        let report = |code: Code| AfterAppend::Report(refusal(code.entry().code, code.entry().retry));
+        for (code, expected) in [
+            (Code::ControllerRecovering, here()),
+            (Code::ResourceLimitExceeded, here()),
+            (Code::SystemMaintenance, here()),
+            (Code::RuntimeNodeNotAttached, AfterAppend::Reattached),
+            (Code::LogHeadMismatch, report(Code::LogHeadMismatch)),
+            (Code::LogEventIdConflict, report(Code::LogEventIdConflict)),
+            (Code::ArgumentInvalid, report(Code::ArgumentInvalid)),
+            (Code::RuntimeNodeGenerationSuperseded, report(Code::RuntimeNodeGenerationSuperseded)),
+            (Code::AuthTokenExpired, report(Code::AuthTokenExpired)),
+        ] {
+            assert_eq!(after_append(&registered(code), Hope::None, true), expected, "{code}");
+        }
+        let floor = after_append(&registered(Code::VersionFloorExceeded), Hope::None, true);
+        assert!(matches!(floor, AfterAppend::ReportFloor(_)));
+        let superseded = registered(Code::RuntimeNodeGenerationSuperseded);
+        assert_eq!(
+            after_append(&superseded, Hope::None, false),
+            AfterAppend::Reattached,
+            "by this client itself"
+        );
+        let expired = registered(Code::AuthTokenExpired);
+        assert_eq!(after_append(&expired, Hope::AnotherToken, true), here());
+    }
+
+    #[test]
     fn the_floor_is_reported_and_ends_nothing() {
         let setback = registered(Code::VersionFloorExceeded);
         assert!(matches!(after_update(&setback, Hope::None), AfterUpdate::ReportFloor(_)));

@@ -47,8 +47,6 @@ pub(crate) struct Run {
     /// The request whose turn it is; it outlives a new attach.
     pub(crate) request: Option<Request>,
     pub(crate) stop: oneshot::Receiver<String>,
-    /// What goes on beside the attachment, until the run takes it.
-    pub(crate) beside: Option<Beside>,
 }
 
 /// What goes on beside the attachment, each on a way of its own.
@@ -76,7 +74,6 @@ impl Run {
         announcer: Announcer,
         requests: mpsc::Receiver<Request>,
         stop: oneshot::Receiver<String>,
-        beside: Beside,
     ) -> Self {
         let (tokens, join) = Tokens::new(config.token.clone());
         Self {
@@ -90,13 +87,12 @@ impl Run {
             requests,
             request: None,
             stop,
-            beside: Some(beside),
         }
     }
 
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self, beside: Beside) {
+        let Beside { appends, replication } = beside;
         let keeping = self.way.keep_token();
-        let Some(Beside { appends, replication }) = self.beside.take() else { return };
         let appending = self.appending(appends).run();
         let seat = self.seat();
         let replicating = async {

@@ -4,6 +4,8 @@
 //! by the verb, inside its transaction; the table's second column says how, for readers and for the test that wants a
 //! row for every RPC. The third column says what a call does, and so where and when it is served.
 
+use std::collections::BTreeMap;
+
 use super::tokens::Scope;
 
 /// What a call needs besides a valid token with the scope.
@@ -41,7 +43,8 @@ pub enum Access {
 /// What a call does to what is stored: where and when it is served follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing. Every server serves it, also during maintenance.
+    /// Nothing. Every server serves it, also during maintenance; only a watch of a roster asks for the leader, from whose
+    /// view it is told.
     Read,
     /// It writes. Only the leader serves it, and not during maintenance.
     Write,
@@ -102,6 +105,17 @@ pub fn access(path: &str) -> Option<Access> {
 /// What the RPC of a request path does; none for a path that is not in the table.
 pub fn effect(path: &str) -> Option<Effect> {
     row(path).map(|(_, _, effect)| *effect)
+}
+
+/// Every service, by its name, with whether it has a call that writes and that maintenance holds back. One that has can
+/// be of use to clients at the leader alone.
+pub fn services() -> BTreeMap<&'static str, bool> {
+    let mut services = BTreeMap::new();
+    for (name, _, effect) in ACCESS {
+        let (service, _) = name.split_once('/').unwrap_or((name, ""));
+        *services.entry(service).or_default() |= *effect == Effect::Write;
+    }
+    services
 }
 
 fn row(path: &str) -> Option<&'static (&'static str, Access, Effect)> {

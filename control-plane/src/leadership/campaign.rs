@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, time::Duration};
 
+use metrics::counter;
 use sqlx::{PgPool, postgres::PgConnectOptions};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -71,13 +72,16 @@ pub async fn campaign(candidate: Candidate, roles: watch::Sender<Role>, stop: Ca
         become_role(&roles, Role::Recovering, "the lock is won");
         let end = reign::reign(&candidate, &mut seat, &roles, &stop).await;
         become_role(&roles, Role::Standby { active: None }, end.as_str());
+        counter!("rollcall_leadership_terms_ended_total", "cause" => end.label()).increment(1);
         // Nothing is written any more. Whoever waits is woken, unless the session is gone anyway.
         seat.release().await;
         wait = match end {
             End::Stopped => return,
             End::Lost | End::Unanswered | End::Fenced | End::Doubt => Wait::Eager,
             End::SteppedDown => Wait::StandBack { until: Instant::now() + AFTER_YOU },
-            End::Hung | End::NotRecovered => Wait::StandBack { until: Instant::now() + STAND_BACK },
+            End::Hung | End::NotRecovered | End::OtherNamespace => {
+                Wait::StandBack { until: Instant::now() + STAND_BACK }
+            }
         };
     }
 }

@@ -127,9 +127,9 @@ impl Leader {
         self.trust.holds_at(Instant::now())
     }
 
-    /// Begins a step of a duty without which a leader is none: when it hangs, the leader gives its place away.
-    pub fn step(&self, duty: &'static str) -> Step<'_> {
-        self.progress.step(duty)
+    /// Begins a step of a part of a duty without which a leader is none: when it hangs, the leader gives its place away.
+    pub fn step(&self, duty: &'static str, part: usize) -> Step<'_> {
+        self.progress.step(duty, part)
     }
 
     /// Runs a task that the end of this leader waits for; the task watches [`Self::stopped`].

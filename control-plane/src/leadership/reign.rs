@@ -46,6 +46,8 @@ pub(super) enum End {
     SteppedDown,
     /// The lock is gone, or the connection that held it.
     Lost,
+    /// The installation is another lock number's: no term of this server can begin.
+    OtherNamespace,
     /// The lock could not be verified in time.
     Unanswered,
     /// The database refused a write: another leads.
@@ -60,11 +62,12 @@ pub(super) enum End {
 
 impl End {
     /// For metrics.
-    fn label(self) -> &'static str {
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
             Self::SteppedDown => "stepped_down",
             Self::Lost => "lost",
+            Self::OtherNamespace => "other_namespace",
             Self::Unanswered => "unanswered",
             Self::Fenced => "fenced",
             Self::Doubt => "doubt",
@@ -79,6 +82,7 @@ impl End {
             Self::Stopped => "the server is told to stop",
             Self::SteppedDown => "an operator asked for it",
             Self::Lost => "the lock is lost",
+            Self::OtherNamespace => "servers with another --lock-namespace lead here",
             Self::Unanswered => "the lock could not be verified in time",
             Self::Fenced => "the database refused a write: another server leads",
             Self::Doubt => "a commit was not answered: the next term loads the fleet anew",
@@ -96,7 +100,10 @@ pub(super) async fn reign(
     stop: &CancellationToken,
 ) -> End {
     let won = Instant::now();
-    let Some(term) = begin_term(candidate, seat).await else { return End::Lost };
+    let term = match begin_term(candidate, seat).await {
+        Ok(term) => term,
+        Err(end) => return end,
+    };
     let mut watch = Watch { term, verified: won, candidate };
     let recovered = match watch.recover(seat, stop).await {
         Ok(recovered) => recovered,
@@ -116,11 +123,10 @@ pub(super) async fn reign(
     // First the role, so that nothing new begins; then what has begun.
     become_role(roles, Role::Standby { active: None }, end.as_str());
     leader.end().await;
-    counter!("rollcall_leadership_terms_ended_total", "cause" => end.label()).increment(1);
     end
 }
 
-async fn begin_term(candidate: &Candidate, seat: &mut Seat) -> Option<Term> {
+async fn begin_term(candidate: &Candidate, seat: &mut Seat) -> Result<Term, End> {
     let began = timeout(candidate.leadership.lease.length(), seat.begin_term()).await;
     match began.unwrap_or_else(|_| Err(super::no_answer())) {
         Ok(raised) => {
@@ -132,11 +138,11 @@ async fn begin_term(candidate: &Candidate, seat: &mut Seat) -> Option<Term> {
                 );
                 counter!("rollcall_leadership_epoch_jumps_total").increment(1);
             }
-            Some(raised.term)
+            Ok(raised.term)
         }
         Err(fault) => {
             tracing::error!(error = chain(&fault), "no term could be begun");
-            None
+            Err(if matches!(fault, Fault::OtherLockNamespace) { End::OtherNamespace } else { End::Lost })
         }
     }
 }
@@ -317,20 +323,18 @@ impl Watch<'_> {
 
 /// Recovers, again after a failure; none after too many in a row.
 async fn recover_with_patience(candidate: &Candidate, term: Term, trust_since: Instant) -> Option<Recovered> {
-    for failures in 0..RECOVERIES_MAX {
+    for failures in 1..=RECOVERIES_MAX {
         match recovery::recover(candidate, &term, trust_since).await {
             Ok(recovered) => return Some(recovered),
             Err(fault) => {
                 counter!("rollcall_recovery_failures_total").increment(1);
-                tracing::error!(
-                    epoch = term.epoch,
-                    failures = failures + 1,
-                    error = chain(&fault),
-                    "recovery failed"
-                );
+                tracing::error!(epoch = term.epoch, failures, error = chain(&fault), "recovery failed");
             }
         }
-        sleep(RECOVERY_DELAY * 2_u32.pow(failures)).await;
+        // After the last one nobody is kept waiting for the lock.
+        if failures < RECOVERIES_MAX {
+            sleep(RECOVERY_DELAY * 2_u32.pow(failures - 1)).await;
+        }
     }
     None
 }

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::store;
 use crate::{
-    failure::Fault,
+    failure::{Fault, is_unanswered},
     leadership::{self, Leader},
     roster::{CheckedBeat, Fleet},
     sessions::floor::Floor,
@@ -67,6 +67,7 @@ pub enum Written {
 
 /// The work of one lane, to be run by the leader.
 pub struct LaneTask {
+    number: usize,
     parcels: mpsc::Receiver<Parcel>,
 }
 
@@ -74,10 +75,10 @@ impl Lanes {
     /// Makes the lanes, and the tasks that write them.
     pub fn new(bounds: &Bounds) -> (Self, Vec<LaneTask>) {
         let (lanes, tasks) = (0..bounds.beat_lanes)
-            .map(|_| {
+            .map(|number| {
                 let (sender, parcels) = mpsc::channel(bounds.beats_queued_per_lane as usize);
                 let room = Arc::new(Semaphore::new(bounds.beats_queued_per_lane as usize));
-                (Lane { parcels: sender, room }, LaneTask { parcels })
+                (Lane { parcels: sender, room }, LaneTask { number: number.into(), parcels })
             })
             .unzip::<_, _, Vec<_>, Vec<_>>();
         (Self { lanes: lanes.into(), queued_max: bounds.beats_queued_per_lane }, tasks)
@@ -174,7 +175,7 @@ impl LaneTask {
                 }
                 // Held until the commit. Beats that came before maintenance began may be too late for it here.
                 match leader.maintenance().writing().await {
-                    Ok(_writing) => write_batch(&leader, batch).await,
+                    Ok(_writing) => write_batch(&leader, self.number, batch).await,
                     Err(refusal) => refuse_batch(&refusal, batch),
                 }
             }
@@ -182,13 +183,16 @@ impl LaneTask {
     }
 }
 
-async fn write_batch(leader: &Leader, batch: Vec<Parcel>) {
-    let step = leader.step("beats");
+async fn write_batch(leader: &Leader, lane: usize, batch: Vec<Parcel>) {
+    let step = leader.step("beats", lane);
     let started = Instant::now();
     let nodes = last_beats(batch.iter().flat_map(|parcel| &parcel.beats));
     histogram!("rollcall_beat_batch_size").record(nodes.len() as f64);
     let written = write_nodes(leader.lane_db(), &nodes).await;
-    drop(step);
+    match &written {
+        Err(error) if is_unanswered(error) => step.unanswered(),
+        Ok(_) | Err(_) => drop(step),
+    }
     histogram!("rollcall_beat_batch_seconds").record(started.elapsed().as_secs_f64());
     match written {
         Ok((mut keys, at)) => {

@@ -27,8 +27,12 @@ pub struct Swept {
 /// The database failed; the next pass makes it good.
 pub async fn pass(leader: &Leader) -> Result<(), Fault> {
     let swept = {
-        let _step = leader.step(duties::SWEEP);
-        sweep(leader.db(), leader.cadence()).await?
+        let step = leader.step(duties::SWEEP, 0);
+        let swept = sweep(leader.db(), leader.cadence()).await;
+        if swept.as_ref().is_err_and(Fault::is_unanswered) {
+            step.unanswered();
+        }
+        swept?
     };
     leader.fleet().swept(&swept.transitions);
     gauge!("rollcall_presence_brake_holding").set(f64::from(u8::from(swept.held)));

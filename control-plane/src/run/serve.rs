@@ -80,7 +80,7 @@ impl Serve {
         if let Some(sign) = pooler::detect(&database).await? {
             bail!(
                 "something between this server and Postgres hands sessions about: {sign}\n\
-                 hint: the leader's lock belongs to a session; connect to Postgres itself, or to a pooler in session mode"
+                 hint: the leader's lock belongs to a session; connect to Postgres itself"
             );
         }
         check_lock_namespace(&database, leadership.lock_namespace).await?;

@@ -42,7 +42,7 @@ use tonic_health::ServingStatus;
 use crate::{
     audit::rpc::Audit,
     auth::{
-        Authenticator, CanaryToken, GateLayer, Revocations,
+        Authenticator, CanaryToken, GateLayer, Revocations, access,
         grant::Mint,
         rpc::Tokens,
         tokens::{KeyRingFile, KeyRingFileError, KeyRingWatch},
@@ -285,7 +285,7 @@ fn routes(
         .add_service(reflection))
 }
 
-/// Keeps the standard health service true: what needs a leader serves while this server leads.
+/// Keeps the standard health service true: a service that writes serves while this server leads.
 async fn report_health(mut roles: Roles, health: tonic_health::server::HealthReporter) -> Result<(), Error> {
     loop {
         let role = roles.current();
@@ -297,23 +297,10 @@ async fn report_health(mut roles: Roles, health: tonic_health::server::HealthRep
             Role::Active(_) => ServingStatus::Serving,
             Role::Standby { .. } | Role::Recovering => ServingStatus::NotServing,
         };
-        for service in [
-            "",
-            "rollcall.v1.RuntimeNodeService",
-            "rollcall.v1.SessionService",
-            "rollcall.v1.MembershipService",
-            "rollcall.v1.TokenService",
-            "rollcall.v1.EventLogService",
-        ] {
-            health.set_service_status(service, status).await;
-        }
-        for service in [
-            "rollcall.v1.NodeAdminService",
-            "rollcall.v1.AuditService",
-            "rollcall.v1.LeadershipService",
-            "rollcall.v1.MaintenanceService",
-        ] {
-            health.set_service_status(service, ServingStatus::Serving).await;
+        health.set_service_status("", status).await;
+        for (service, writes) in access::services() {
+            let status = if writes { status } else { ServingStatus::Serving };
+            health.set_service_status(format!("rollcall.v1.{service}"), status).await;
         }
         if !roles.changed().await {
             return Ok(());

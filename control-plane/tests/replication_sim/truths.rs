@@ -195,6 +195,13 @@ impl World {
         replica.history_id == Some(self.db.history_id) && replica.end() == self.db.head()
     }
 
+    /// Where everything stands, for people.
+    pub(crate) fn standing(&self) -> String {
+        let ends: Vec<_> = self.nodes.iter().map(|node| (node.replica.end().to_string(), node.halted)).collect();
+        let status = self.engine.as_ref().and_then(|engine| engine.status(self.db.session));
+        format!("the replicas end at {ends:?}; {status:#?}")
+    }
+
     /// Whether there is nothing left to do.
     pub(crate) fn is_settled(&self) -> bool {
         (0..self.nodes.len()).all(|node| {
@@ -206,7 +213,7 @@ impl World {
     }
 
     pub(crate) fn check_the_end(&mut self) {
-        assert!(self.is_settled(), "nothing is left to happen, and not all is settled: {:#?}", self.nodes);
+        assert!(self.is_settled(), "nothing is left to happen, and not all is settled: {}", self.standing());
         for node in &self.nodes {
             let replica = &node.replica;
             if let Some(Closing::ForeignHistory { theirs, .. }) = node.halted {

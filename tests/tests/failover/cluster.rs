@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{Database, Plane, PlaneOptions, eventually};
+use contracts::ParticipantId;
+use tests::{Attached, Database, Plane, PlaneOptions, eventually};
 use tokio::time::sleep;
 
 /// How long to wait between two looks at who leads: well below what is measured.
@@ -131,17 +132,20 @@ pub(crate) fn options() -> PlaneOptions {
     PlaneOptions::default().beat_every_ms(900).flag("--lease", "2s")
 }
 
-/// Nodes that hold slots and were just heard, put there by hand: what a recovery has to load.
-pub(crate) async fn seed_fleet(database: &Database, count: i64) {
+/// Nodes of this owner that hold slots and were just heard, put there by hand: what a recovery has to load.
+pub(crate) async fn seed_fleet(database: &Database, owner: ParticipantId, count: u32) -> Vec<Attached> {
     let statement = "
         with account as (
-            insert into participants (id) values (gen_random_uuid()) returning id
+            insert into participants (id) values ($1) returning id
         ), session as (
             insert into sessions (id, name) values (gen_random_uuid(), 'seeded') returning id
+        ), membership as (
+            insert into session_memberships (session_id, participant_id, role, state)
+            select session.id, account.id, 'owner', 'active' from session, account
         ), node as (
             insert into runtime_nodes (node_id, participant_id, generation, instance_id)
             select 'seeded-' || number, account.id, 1, gen_random_uuid()
-            from account, generate_series(1, $1) as number returning node_key, participant_id
+            from account, generate_series(1, $2::bigint) as number returning node_key, participant_id
         ), slot as (
             insert into runtime_node_attachments (id, session_id, node_key, participant_id, generation,
                 client_version, capabilities, state, reported_health)
@@ -151,5 +155,11 @@ pub(crate) async fn seed_fleet(database: &Database, count: i64) {
         )
         insert into runtime_node_presence (node_key, generation, last_heartbeat_at, health_state, health_cause)
         select node_key, 1, now(), 'online', 'self_reported' from node";
-    sqlx::query(statement).bind(count).execute(&database.pool).await.expect("a fleet can be put there");
+    sqlx::query(statement)
+        .bind(owner.0)
+        .bind(i64::from(count))
+        .execute(&database.pool)
+        .await
+        .expect("a fleet can be put there");
+    (1..=count).map(|number| Attached { node_id: format!("seeded-{number}"), generation: 1 }).collect()
 }

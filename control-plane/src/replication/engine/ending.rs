@@ -92,6 +92,19 @@ impl Ending {
 }
 
 impl Executor<'_> {
+    /// The exchange goes on. When a recovery was under way and is not any more, it is done.
+    pub(super) fn went_on(&mut self, before: Before, phase: &Phase) {
+        if let Some(Underway { pins, .. }) = before.recovery.filter(|_| phase.work().is_none()) {
+            self.released(pins, "completed");
+        }
+    }
+
+    fn released(&mut self, pins: usize, why: &str) {
+        if pins > 0 {
+            self.note(EventName::ExecResourcesReleased, format!("{pins} pins, {why}"));
+        }
+    }
+
     /// The exchange is over. Its phase was consumed, and with it the pins that it held.
     pub(super) fn ended(&mut self, seat: &Seat, before: Before, ending: Ending) {
         self.slots.leave(&self.replica);
@@ -104,9 +117,7 @@ impl Executor<'_> {
             if is_rebuild {
                 self.note(EventName::RebuildFailed, why.to_owned());
             }
-            if pins > 0 {
-                self.note(EventName::ExecResourcesReleased, format!("{pins} pins, {why}"));
-            }
+            self.released(pins, why);
         }
         self.note(EventName::SessionInvalidated, format!("{why} in {}", before.phase));
         match ending {

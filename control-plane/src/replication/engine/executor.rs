@@ -111,7 +111,10 @@ impl Executor<'_> {
         let Some(Session { seat, phase }) = self.sender.session.take() else { return };
         let before = Before::of(&phase);
         match step(self, &seat, phase) {
-            Ok(phase) => self.sender.session = Some(Session { seat, phase }),
+            Ok(phase) => {
+                self.went_on(before, &phase);
+                self.sender.session = Some(Session { seat, phase });
+            }
             Err(ending) => self.ended(&seat, before, ending),
         }
     }

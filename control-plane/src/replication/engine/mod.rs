@@ -1,4 +1,16 @@
-//! The engine: it alone decides what a replica needs and gets. Pure: no I/O, no clock.
+//! The engine: it alone decides what a replica needs and gets. Pure: no I/O, no clock, no chance; time and names come in
+//! as arguments, and what is to be done goes out as effects.
+//!
+//! An introduction is classified (`classify.rs`) by what is retained (`history.rs`) and what was compared (`evidence.rs`).
+//! What follows is taken step by step (`executor.rs`, `rebuild.rs`, `live.rs`) through phases (`phase.rs`) that own what they
+//! hold (`pins.rs`) and are bounded (`budget.rs`, `slots.rs`, `shipment.rs`). There is one way out (`ending.rs`). What
+//! outlives a stream is in `sender.rs`, what holds all of it together in `registry.rs`; `retention.rs` says what may be
+//! pruned, `status.rs` and `journal.rs` show what is and was.
+//!
+//! An illegal step does not compile, or is a typed refusal: no input makes it panic.
+//!
+//! Deliberately absent: a list of pins beside the recoveries that own them, a difference between committed and head, and
+//! anything that knows a database or a wire.
 
 mod budget;
 mod classify;
@@ -16,6 +28,8 @@ mod pins;
 mod rebuild;
 mod registry;
 mod retention;
+#[cfg(test)]
+mod rules;
 mod sender;
 mod settings;
 mod shipment;

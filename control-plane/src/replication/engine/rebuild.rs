@@ -68,7 +68,7 @@ impl Executor<'_> {
     ) -> Step {
         let reason = select.reason;
         let transfer = select.opened(at, events, self.now)?;
-        // The state may be read before the notice of the last append arrives.
+        // Nobody may be told to cut off what this replica is about to get.
         self.history.appended(at);
         let Transfer { source, target, .. } = transfer;
         self.plan(seat, Outline::Rebuild { source, at, base_events: events, target: target.seq, reason });

@@ -257,8 +257,14 @@ impl Engine {
     /// The stream is not the replica's present one.
     pub fn hear(&mut self, stream: &Stream, heard: Heard, now: Tick) -> Result<Vec<Effect>, Stale> {
         self.is_present(stream)?;
+        let session_id = stream.replica.session_id;
+        let head = self.log(session_id)?.history.head();
         let mut effects = Vec::new();
         self.with(&stream.replica, now, &mut effects, |executor| executor.hear(heard));
+        // A state may be read before the notice of its last append arrives, and then that is no news any more.
+        if self.log(session_id)?.history.head() != head {
+            self.with_each_of(session_id, now, &mut effects, |executor| executor.appended());
+        }
         self.admit(now, &mut effects);
         Ok(effects)
     }

@@ -41,6 +41,13 @@ insert into session_events (session_id, seq, position, event_id, epoch, envelope
             't', '', now(), now(), decode(repeat('00', 32), 'hex'), decode(repeat('01', 32), 'hex'));
 insert into session_state select session_id, key, seq, event_id, epoch, envelope_version, type, actor, content_type, payload,
                                  occurred_at, recorded_at, prev_hash, hash from session_events;
+insert into session_bases (id, session_id, kind, seq, hash, events, digest)
+    values ('00000000-0000-0000-0000-0000000000ba', '00000000-0000-0000-0000-000000000001', 'checkpoint', 1,
+        decode(repeat('01', 32), 'hex'), 1, decode(repeat('02', 32), 'hex'));
+insert into session_base_events select '00000000-0000-0000-0000-0000000000ba', seq, event_id, epoch, envelope_version, type, key,
+    actor, content_type, payload, occurred_at, recorded_at, prev_hash, hash from session_events;
+insert into replicas (session_id, node_key, acknowledged_seq, acknowledged_hash, acknowledged_at)
+    values ('00000000-0000-0000-0000-000000000001', 1, 1, decode(repeat('01', 32), 'hex'), now());
 ";
 
 /// What refuses, and what it refuses. Nothing of a refused statement is kept.
@@ -317,6 +324,26 @@ const BAD: &[(&str, &[&str])] = &[
         &["update session_state set key = ''", "update session_state set key = repeat('x', 513)"],
     ),
     ("session_state_hash_length", &["update session_state set hash = ''"]),
+    ("session_bases_session_fkey", &["update session_bases set session_id = gen_random_uuid()"]),
+    ("session_bases_kind_known", &["update session_bases set kind = 'copy'", "update session_bases set kind = ''"]),
+    ("session_bases_seq_not_negative", &["update session_bases set seq = -1"]),
+    ("session_bases_events_not_negative", &["update session_bases set events = -1"]),
+    ("session_bases_hash_length", &["update session_bases set hash = ''"]),
+    ("session_bases_digest_length", &["update session_bases set digest = ''"]),
+    ("session_base_events_base_fkey", &["update session_base_events set base_id = gen_random_uuid()"]),
+    ("session_base_events_seq_positive", &["update session_base_events set seq = 0"]),
+    ("replicas_session_fkey", &["update replicas set session_id = gen_random_uuid()"]),
+    ("replicas_node_fkey", &["update replicas set node_key = 99"]),
+    (
+        "replicas_acknowledged_whole",
+        &["update replicas set acknowledged_hash = null", "update replicas set acknowledged_at = null"],
+    ),
+    ("replicas_acknowledged_not_negative", &["update replicas set acknowledged_seq = -1"]),
+    ("replicas_hash_length", &["update replicas set acknowledged_hash = ''"]),
+    (
+        "replicas_known",
+        &["update replicas set acknowledged_seq = null, acknowledged_hash = null, acknowledged_at = null"],
+    ),
 ];
 
 /// Every rule but not null and primary keys.

@@ -129,6 +129,22 @@ presence_brake column held_since timestamp with time zone
 presence_brake constraint presence_brake_one_row CHECK (only_row)
 presence_brake constraint presence_brake_pkey PRIMARY KEY (only_row)
 presence_brake CREATE TRIGGER presence_brake_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON presence_brake FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+replicas table
+replicas column session_id uuid not null
+replicas column node_key bigint not null
+replicas column acknowledged_seq bigint
+replicas column acknowledged_hash bytea
+replicas column acknowledged_at timestamp with time zone
+replicas column needs_rebuild text
+replicas constraint replicas_acknowledged_not_negative CHECK (acknowledged_seq >= 0)
+replicas constraint replicas_acknowledged_whole CHECK (num_nulls(acknowledged_seq, acknowledged_hash, acknowledged_at) = ANY (ARRAY[0, 3]))
+replicas constraint replicas_hash_length CHECK (octet_length(acknowledged_hash) = 32)
+replicas constraint replicas_known CHECK (acknowledged_seq IS NOT NULL OR needs_rebuild IS NOT NULL)
+replicas constraint replicas_node_fkey FOREIGN KEY (node_key) REFERENCES runtime_nodes(node_key) ON DELETE CASCADE
+replicas constraint replicas_pkey PRIMARY KEY (session_id, node_key)
+replicas constraint replicas_session_fkey FOREIGN KEY (session_id) REFERENCES sessions(id)
+replicas CREATE INDEX replicas_node_idx ON public.replicas USING btree (node_key)
+replicas CREATE TRIGGER replicas_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON replicas FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 request_answers table
 request_answers column participant_id uuid not null
 request_answers column request_id uuid not null
@@ -227,6 +243,43 @@ service_windows constraint service_windows_counts_from_opening CHECK (counts_fro
 service_windows constraint service_windows_pkey PRIMARY KEY (id)
 service_windows constraint service_windows_proven_from_opening CHECK (proven_until >= opened_at)
 service_windows CREATE TRIGGER service_windows_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON service_windows FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+session_base_events table
+session_base_events column base_id uuid not null
+session_base_events column seq bigint not null
+session_base_events column event_id uuid not null
+session_base_events column epoch bigint not null
+session_base_events column envelope_version text not null
+session_base_events column type text not null
+session_base_events column key text not null
+session_base_events column actor text not null
+session_base_events column content_type text not null
+session_base_events column payload bytea not null
+session_base_events column occurred_at timestamp with time zone not null
+session_base_events column recorded_at timestamp with time zone not null
+session_base_events column prev_hash bytea not null
+session_base_events column hash bytea not null
+session_base_events constraint session_base_events_base_fkey FOREIGN KEY (base_id) REFERENCES session_bases(id) ON DELETE CASCADE
+session_base_events constraint session_base_events_pkey PRIMARY KEY (base_id, seq)
+session_base_events constraint session_base_events_seq_positive CHECK (seq > 0)
+session_base_events CREATE TRIGGER session_base_events_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON session_base_events FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
+session_bases table
+session_bases column id uuid not null
+session_bases column session_id uuid not null
+session_bases column kind text not null
+session_bases column seq bigint not null
+session_bases column hash bytea not null
+session_bases column events bigint not null
+session_bases column digest bytea
+session_bases column created_at timestamp with time zone not null default now()
+session_bases constraint session_bases_digest_length CHECK (octet_length(digest) = 32)
+session_bases constraint session_bases_events_not_negative CHECK (events >= 0)
+session_bases constraint session_bases_hash_length CHECK (octet_length(hash) = 32)
+session_bases constraint session_bases_kind_known CHECK (kind = ANY (ARRAY['checkpoint'::text, 'full_base'::text]))
+session_bases constraint session_bases_pkey PRIMARY KEY (id)
+session_bases constraint session_bases_seq_not_negative CHECK (seq >= 0)
+session_bases constraint session_bases_session_fkey FOREIGN KEY (session_id) REFERENCES sessions(id)
+session_bases CREATE INDEX session_bases_session_idx ON public.session_bases USING btree (session_id, seq)
+session_bases CREATE TRIGGER session_bases_fence BEFORE INSERT OR DELETE OR UPDATE OR TRUNCATE ON session_bases FOR EACH STATEMENT EXECUTE FUNCTION refuse_former_leaders()
 session_events table
 session_events column session_id uuid not null
 session_events column seq bigint not null

@@ -164,6 +164,11 @@ impl From<rusqlite::Error> for OpenError {
     }
 }
 
+/// Without URIs: a folder may have any name.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE
+    .union(OpenFlags::SQLITE_OPEN_CREATE)
+    .union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// A replica, open for writing. There is one a folder.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -192,7 +197,7 @@ impl Store {
         check: Check,
     ) -> Result<(Self, Dropped), OpenError> {
         let lock = folder.lock()?;
-        let mut connection = Connection::open_with_flags(folder.file(), OpenFlags::default())?;
+        let mut connection = Connection::open_with_flags(folder.file(), FLAGS)?;
         schema::prepare(&mut connection, session_id)?;
         let current = row::find_strand(&connection, "current")?
             .ok_or_else(|| OpenError::Damaged("there is no current strand".to_owned()))?;

@@ -1,6 +1,7 @@
 //! The store on real files.
 
 mod aside;
+#[cfg(unix)]
 mod crash;
 mod damage;
 mod scripts;
