@@ -10,6 +10,7 @@ use contracts::{LogPoint, NodeId, SessionId};
 use metrics::gauge;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     engine::{
@@ -35,10 +36,18 @@ pub struct Hub {
 #[derive(Debug)]
 struct Inner {
     engine: Engine,
-    streams: HashMap<Stream, mpsc::Sender<Act>>,
+    streams: HashMap<Stream, Way>,
     records: BTreeMap<ReplicaId, Record>,
     /// Number of the last stream.
     stream: u64,
+}
+
+/// The way of acts to a stream.
+#[derive(Debug)]
+struct Way {
+    acts: mpsc::Sender<Act>,
+    /// The last act is on it.
+    closing: CancellationToken,
 }
 
 impl Hub {
@@ -89,11 +98,13 @@ impl Hub {
         inner.stream
     }
 
-    /// Opens the way of acts to a stream.
-    pub(super) fn listen(&self, stream: &Stream) -> mpsc::Receiver<Act> {
+    /// Opens the way of acts to a stream. The token says that the last one is on it, so that nothing before it waits for
+    /// a reader that does not read.
+    pub(super) fn listen(&self, stream: &Stream) -> (mpsc::Receiver<Act>, CancellationToken) {
         let (acts, listener) = mpsc::channel(ACTS_MAX);
-        self.lock().streams.insert(stream.clone(), acts);
-        listener
+        let closing = CancellationToken::new();
+        self.lock().streams.insert(stream.clone(), Way { acts, closing: closing.clone() });
+        (listener, closing)
     }
 
     /// Closes it, and tells the engine that the stream is gone.
@@ -208,8 +219,11 @@ impl Inner {
         for effect in effects {
             match effect {
                 Effect::OnStream { stream, act } => {
-                    let full = self.streams.get(&stream).is_some_and(|acts| acts.try_send(act).is_err());
-                    if full {
+                    let is_last = matches!(act, Act::Close(_));
+                    let Some(way) = self.streams.get(&stream) else { continue };
+                    let is_full = way.acts.try_send(act).is_err();
+                    if is_last || is_full {
+                        way.closing.cancel();
                         // Its driver finds the way closed, and leaves.
                         self.streams.remove(&stream);
                     }

@@ -17,6 +17,7 @@ use tokio::{
     sync::mpsc,
     time::{interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 
@@ -51,7 +52,7 @@ pub(crate) fn replicate(
     let (messages, reader) = mpsc::channel(MESSAGES_IN_FLIGHT);
     let stopped = leader.stopped();
     let exchange = {
-        let (leader, principal, out) = (Arc::clone(leader), principal.clone(), Outbox(messages.clone()));
+        let (leader, principal, out) = (Arc::clone(leader), principal.clone(), messages.clone());
         async move { exchange(&leader, &principal, &mut requests, out).await }
     };
     leader.spawn(async move {
@@ -104,7 +105,7 @@ async fn exchange(
     leader: &Arc<Leader>,
     principal: &Principal,
     requests: &mut Streaming<ReplicateRequest>,
-    out: Outbox,
+    out: mpsc::Sender<Result<ReplicateResponse, Status>>,
 ) -> Result<std::convert::Infallible, End> {
     let participant = principal.participant()?;
     let first = timeout(INTRODUCTION_TIMEOUT, next(requests)).await;
@@ -123,7 +124,8 @@ async fn exchange(
     let endpoint = Endpoint { generation: generation.unsigned_abs(), stream: hub.next_stream() };
     let replica = ReplicaId { session_id, node_id: node_id.clone() };
     let stream = Stream { replica, endpoint, epoch: hub.epoch() };
-    let acts = hub.listen(&stream);
+    let (acts, closing) = hub.listen(&stream);
+    let out = Outbox { messages: out, closing };
     // However the stream ends, also by being given up from outside in the middle of a step.
     let _known = Known::new(hub, &stream);
     let seat = Seat { leader, stream: &stream };
@@ -168,13 +170,20 @@ async fn next(requests: &mut Streaming<ReplicateRequest>) -> Result<ReplicateReq
     }
 }
 
-/// The way to the replica. Sending waits while the replica does not read.
-struct Outbox(mpsc::Sender<Result<ReplicateResponse, Status>>);
+/// The way to the replica. Sending waits while the replica does not read, unless the stream is to end.
+struct Outbox {
+    messages: mpsc::Sender<Result<ReplicateResponse, Status>>,
+    closing: CancellationToken,
+}
 
 impl Outbox {
     async fn send(&self, message: Message) -> Result<(), Undone> {
-        let sent = self.0.send(Ok(ReplicateResponse { message: Some(message) })).await;
-        sent.map_err(|_| Undone::End(End::Gone))
+        let sent = self.messages.send(Ok(ReplicateResponse { message: Some(message) }));
+        tokio::select! {
+            biased;
+            sent = sent => sent.map_err(|_| Undone::End(End::Gone)),
+            () = self.closing.cancelled() => Err(Undone::Stale),
+        }
     }
 }
 

@@ -443,7 +443,8 @@ fn settings(rng: &mut StdRng) -> Settings {
     let mut some = |low: u64, high: u64| rng.random_bool(0.3).then(|| millis(rng.random_range(low..high)));
     let catch_up = Budget { duration_max: some(20, 400), stall_max: some(20, 200), entries_max: None };
     // One that a rebuild of this world cannot keep would be missed for ever, and truly said so.
-    let rebuild = Budget { duration_max: some(30_000, 60_000), stall_max: some(300, 1_000), entries_max: None };
+    let rebuild =
+        Budget { duration_max: some(30_000, 60_000), stall_max: some(300, 1_000), entries_max: None };
     let entries_max = rng.random_bool(0.3).then(|| rng.random_range(1..40));
     Settings {
         handshake_max: millis(rng.random_range(60..500)),

@@ -8,9 +8,9 @@ use tests::{Database, Entry, Plane, PlaneOptions};
 use crate::{
     appending::{append_followed, append_many},
     kept_node::{are_equal, behind_proxies},
-    paths::forgetful,
+    paths::{CHECKPOINT_EVERY, forgetful},
     size,
-    status::{find, in_sync, is, since_connected},
+    status::{find, has_its_checkpoint, in_sync, is, since_connected},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,6 +80,7 @@ async fn rebuilt_beyond_retention(before_it_comes_back: impl AsyncFnOnce(&Databa
     is(&client, &session, "far", ReplicaState::NeedsRebuild).await;
     let tail = async || crate::status::status(&client, &session).await.tail.map_or(0, |tail| tail.seq);
     tests::eventually("the log is pruned", tail, |tail| *tail > far.folder.held().end()).await;
+    has_its_checkpoint(&client, &session, CHECKPOINT_EVERY).await;
     before_it_comes_back(&plane.database).await;
     way.pass();
     let began = Instant::now();

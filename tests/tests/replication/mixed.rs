@@ -54,7 +54,8 @@ async fn nodes_that_append_at_once_see_one_gapless_order() {
     println!("two nodes, {each} appends each: one order of {} events in both replicas", whole.len());
 }
 
-async fn generation_of(plane: &Plane, node: &str) -> u64 {
+/// The generation of a node.
+pub(crate) async fn generation_of(plane: &Plane, node: &str) -> u64 {
     let generation: i64 = sqlx::query_scalar("select generation from runtime_nodes where node_id = $1")
         .bind(node)
         .fetch_one(&plane.database.pool)

@@ -11,6 +11,9 @@ use crate::{
     status::{in_sync, is, since_connected},
 };
 
+/// Events between two checkpoints of [`forgetful`] servers.
+pub(crate) const CHECKPOINT_EVERY: u64 = 50;
+
 /// A server that keeps little of a log, and holds little for replicas.
 pub(crate) fn forgetful() -> PlaneOptions {
     PlaneOptions::default()
@@ -18,7 +21,7 @@ pub(crate) fn forgetful() -> PlaneOptions {
         .flag("--replica-hold-bytes", "2000")
         .flag("--log-interval", "200ms")
         .flag("--reconnect-grace", "0s")
-        .flag("--checkpoint-every", "50")
+        .flag("--checkpoint-every", &CHECKPOINT_EVERY.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,16 @@ pub(crate) async fn is(client: &Client, session: &str, node: &str, state: Replic
     find(&seen, node).expect("it is there").clone()
 }
 
+/// Waits until the last checkpoint is so near the end of the log that none is due.
+pub(crate) async fn has_its_checkpoint(client: &Client, session: &str, every: u64) {
+    until(client, session, "no checkpoint is due", |status| {
+        let at = status.checkpoint.as_ref().and_then(|checkpoint| checkpoint.at.as_ref());
+        let (at, head) = (at.map_or(0, |at| at.seq), status.head.as_ref().map_or(0, |head| head.seq));
+        at + every > head + 1
+    })
+    .await;
+}
+
 /// One of the replicas.
 pub(crate) fn find<'a>(status: &'a GetReplicationStatusResponse, node: &str) -> Option<&'a ReplicaStatus> {
     status.replicas.iter().find(|replica| replica.node_id == node)

@@ -10,9 +10,9 @@ use crate::{
     appending::{append_followed, append_many},
     by_hand::{ByHand, acknowledged, base_received, introduction, place},
     kept_node::{KeptNode, are_equal, behind_proxies},
-    paths::forgetful,
+    paths::{CHECKPOINT_EVERY, forgetful},
     size,
-    status::{find, in_sync, is, since_connected, status, until},
+    status::{find, has_its_checkpoint, in_sync, is, since_connected, status, until},
 };
 
 /// Two servers on one database; the first leads.
@@ -175,6 +175,7 @@ async fn a_node_that_goes_away_in_a_rebuild_leaves_nothing_held_and_nothing_stor
     append_many(&client, &session, 400).await;
     let tail = async || status(&client, &session).await.tail.map_or(0, |tail| tail.seq);
     tests::eventually("the log is pruned", tail, |tail| *tail > 0).await;
+    has_its_checkpoint(&client, &session, CHECKPOINT_EVERY).await;
     let damage = "update session_base_events set payload = payload || 'x'::bytea";
     sqlx::query(damage).execute(&plane.database.pool).await.expect("it can be damaged");
     let generation = client.online(&session, "leaving").await;
