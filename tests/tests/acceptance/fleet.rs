@@ -211,7 +211,12 @@ async fn what_cannot_run_says_so_with_a_hint_and_nothing_on_stdout() {
     ] {
         let mut fleet = Fleet::start_at(&address, token, &flags);
         let (status, report) = fleet.ended().await;
-        let log = fleet.process.log();
+        // What a process that has ended said last is still on its way.
+        let said = async || fleet.process.log();
+        let log = eventually("it is told what to do", said, |log| {
+            log.iter().any(|line| line.starts_with("hint: "))
+        })
+        .await;
         assert_eq!((status.code(), report), (Some(2), Value::Null), "{log:?}");
         assert!(log.iter().any(|line| line.starts_with("error: ")), "{log:?}");
         assert!(
