@@ -197,7 +197,8 @@ impl World {
 
     /// Where everything stands, for people.
     pub(crate) fn standing(&self) -> String {
-        let ends: Vec<_> = self.nodes.iter().map(|node| (node.replica.end().to_string(), node.halted)).collect();
+        let ends: Vec<_> =
+            self.nodes.iter().map(|node| (node.replica.end().to_string(), node.halted)).collect();
         let status = self.engine.as_ref().and_then(|engine| engine.status(self.db.session));
         format!("the replicas end at {ends:?}; {status:#?}")
     }

@@ -228,8 +228,8 @@ impl World {
                 self.chance();
                 self.soon(25, Item::Chance);
             }
-            Item::ToReplica(link) => self.to_replica(link),
-            Item::ToServer(link) => self.to_server(link),
+            Item::ToReplica(link) => self.arrive_at_replica(link),
+            Item::ToServer(link) => self.arrive_at_server(link),
             Item::Task(link, task) => self.task(link, task),
             Item::Acknowledge(link) => self.acknowledge(link),
             Item::Connect(node) => self.connect(node),
@@ -337,7 +337,7 @@ impl World {
         self.soon(150, Item::Connect(index));
     }
 
-    fn to_replica(&mut self, key: u64) {
+    fn arrive_at_replica(&mut self, key: u64) {
         let Some(link) = self.links.get_mut(&key) else { return };
         let (Some(message), node) = (link.down.pop_front(), link.node) else { return };
         if !link.is_open_at_replica {
@@ -443,7 +443,8 @@ fn settings(rng: &mut StdRng) -> Settings {
     let mut some = |low: u64, high: u64| rng.random_bool(0.3).then(|| millis(rng.random_range(low..high)));
     let catch_up = Budget { duration_max: some(20, 400), stall_max: some(20, 200), entries_max: None };
     // One that a rebuild of this world cannot keep would be missed for ever, and truly said so.
-    let rebuild = Budget { duration_max: some(30_000, 60_000), stall_max: some(300, 1_000), entries_max: None };
+    let rebuild =
+        Budget { duration_max: some(30_000, 60_000), stall_max: some(300, 1_000), entries_max: None };
     let entries_max = rng.random_bool(0.3).then(|| rng.random_range(1..40));
     Settings {
         handshake_max: millis(rng.random_range(60..500)),
