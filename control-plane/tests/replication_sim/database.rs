@@ -34,7 +34,7 @@ impl Entry {
         for (part, salt) in hash.chunks_exact_mut(8).zip(0..) {
             part.copy_from_slice(&mix(mixed ^ salt).to_be_bytes());
         }
-        let key = (value % 3 > 0).then_some((value % 7) as u8);
+        let key = (!value.is_multiple_of(3)).then_some((value % 7) as u8);
         let at = LogPoint { seq: seq(prev.seq.get() + 1), hash: EventHash::from_bytes(hash) };
         Self { at, prev: prev.hash, key }
     }

@@ -92,7 +92,7 @@ impl World {
         self.links.get(&key).is_some_and(|link| link.is_open_at_server)
     }
 
-    pub(crate) fn to_server(&mut self, key: u64) {
+    pub(crate) fn arrive_at_server(&mut self, key: u64) {
         let Some(link) = self.links.get_mut(&key) else { return };
         let Some(message) = link.up.pop_front().filter(|_| link.is_open_at_server) else { return };
         match message {

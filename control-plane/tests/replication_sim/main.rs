@@ -27,7 +27,7 @@ use world::{Tally, World};
 fn seeds() -> u64 {
     match (std::env::var("DRILL").as_deref(), cfg!(debug_assertions)) {
         (Ok("full"), _) => 100_000,
-        (Ok(_) | Err(_), true) => 2_000,
+        (Ok(_) | Err(_), true) => 500,
         (Ok(_) | Err(_), false) => 10_000,
     }
 }

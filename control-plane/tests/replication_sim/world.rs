@@ -228,8 +228,8 @@ impl World {
                 self.chance();
                 self.soon(25, Item::Chance);
             }
-            Item::ToReplica(link) => self.to_replica(link),
-            Item::ToServer(link) => self.to_server(link),
+            Item::ToReplica(link) => self.arrive_at_replica(link),
+            Item::ToServer(link) => self.arrive_at_server(link),
             Item::Task(link, task) => self.task(link, task),
             Item::Acknowledge(link) => self.acknowledge(link),
             Item::Connect(node) => self.connect(node),
@@ -337,7 +337,7 @@ impl World {
         self.soon(150, Item::Connect(index));
     }
 
-    fn to_replica(&mut self, key: u64) {
+    fn arrive_at_replica(&mut self, key: u64) {
         let Some(link) = self.links.get_mut(&key) else { return };
         let (Some(message), node) = (link.down.pop_front(), link.node) else { return };
         if !link.is_open_at_replica {

@@ -188,7 +188,7 @@ impl Executor<'_> {
 
     fn hashes_read(&mut self, seat: &Seat, handshake: Handshake, points: &[LogPoint]) -> Step {
         let end = handshake.standing.end(self.history.origin());
-        match handshake.hashes_read(points, end)? {
+        match handshake.hashes_read(points, end, self.history.floor())? {
             Read::Decides(standing, evidence, since) => self.decide(seat, standing, evidence, since),
             Read::Asks(handshake, places) => {
                 self.act(seat, Act::SendProbe(places));

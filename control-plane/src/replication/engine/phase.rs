@@ -116,8 +116,14 @@ impl Handshake {
         Self { standing, evidence, asked: Asked::Log(places), since }
     }
 
-    /// Takes what the log has. At the replica's end that decides, for the replica said by itself what it has there.
-    pub(super) fn hashes_read(self, points: &[LogPoint], end: LogPoint) -> Result<Read, Violation> {
+    /// Takes what the log has; the events up to `floor` may have been pruned since it was asked. At the replica's end that
+    /// decides, for the replica said by itself what it has there.
+    pub(super) fn hashes_read(
+        self,
+        points: &[LogPoint],
+        end: LogPoint,
+        floor: Seq,
+    ) -> Result<Read, Violation> {
         let Self { standing, mut evidence, asked, since } = self;
         let Asked::Log(places) = asked else {
             return Err(Violation::Unexpected { heard: "hashes that were read", phase: "probe" });
@@ -125,12 +131,16 @@ impl Handshake {
         let of_log = |seq: Seq| points.iter().find(|point| point.seq == seq).map(|point| point.hash);
         let of_replica = |seq: Seq| (seq == end.seq).then_some(end.hash);
         let compared = |seq: &Seq| Compared { seq: *seq, log: of_log(*seq), replica: of_replica(*seq) };
-        let compared: Vec<_> = places.iter().map(compared).collect();
-        if places == [end.seq] {
+        let compared = places.iter().map(compared);
+        // What was pruned meanwhile differs in nothing; it is in question no more.
+        let compared: Vec<_> = compared.filter(|place| place.log.is_some() || place.seq >= floor).collect();
+        let is_told = compared.iter().all(|place| place.seq == end.seq);
+        if is_told {
             evidence.compare(&compared);
             return Ok(Read::Decides(standing, evidence, since));
         }
         evidence.asked();
+        let places = compared.iter().map(|place| place.seq).collect();
         Ok(Read::Asks(Self { standing, evidence, asked: Asked::Replica(compared), since }, places))
     }
 

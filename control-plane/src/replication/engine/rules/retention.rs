@@ -160,3 +160,36 @@ fn after_a_promotion_nothing_is_pruned_for_a_while() {
     let (outcome, _) = bench.engine.prune(session(), held_until(80, 80), bench.now).unwrap();
     assert_eq!(outcome, Prune::To { tail: seq(80), kept_by: KeptBy::Retention });
 }
+
+/// The log has no hashes any more of what was pruned while they were read. That disproves nothing about what comes after.
+#[test]
+fn what_is_pruned_while_it_is_read_is_in_question_no_more() {
+    let mut bench = Bench::new(with_checkpoint(log(0, 100), Some((60, true))), WIDE);
+    let (stream, _, acts) = bench.introduce(other(10));
+    assert_eq!(acts, [Act::ReadHashes(vec![seq(10)])]);
+    let acts = bench.hear(&stream, Heard::HashesRead(vec![point(10)]));
+    let Some(Act::ReadHashes(places)) = acts.first() else { panic!("{acts:?}") };
+    assert_eq!(places.iter().map(|place| place.get()).collect::<Vec<_>>(), [0, 2, 6, 8, 9]);
+    let (prune, _) = bench.engine.prune(session(), to(5), bench.now).unwrap();
+    assert_eq!(prune, Prune::To { tail: seq(5), kept_by: KeptBy::Retention });
+    bench.engine.pruned(session(), point(5)).unwrap();
+    let acts = bench.hear(&stream, Heard::HashesRead(vec![point(6), point(8), point(9)]));
+    assert_eq!(acts, [Act::SendProbe(vec![seq(6), seq(8), seq(9)])]);
+    let acts = bench.hear(&stream, Heard::ProbeAnswered(vec![point(6), other(8), other(9)]));
+    assert_eq!(acts, [Act::ReadHashes(vec![seq(7)])]);
+    let acts = bench.read(&stream, 7);
+    assert_eq!(acts, [Act::SendProbe(vec![seq(7)])]);
+    let acts = bench.hear(&stream, Heard::ProbeAnswered(vec![point(7)]));
+    let plan = Outline::CatchUp { truncate_to: Some(point(7)), from: point(7), target: seq(100) };
+    assert_eq!(outline(&acts), Some(plan));
+
+    // Nothing of what was asked for is left.
+    let mut bench = Bench::new(with_checkpoint(log(0, 100), Some((60, true))), WIDE);
+    let (stream, ..) = bench.introduce(other(10));
+    bench.hear(&stream, Heard::HashesRead(vec![point(10)]));
+    bench.engine.prune(session(), to(10), bench.now).unwrap();
+    let acts = bench.hear(&stream, Heard::HashesRead(vec![]));
+    assert!(matches!(acts[..], [Act::OpenBase(_)]), "{acts:?}");
+    let found = RebuildReason::NothingInCommon { lowest: seq(10), highest: seq(10) };
+    assert_eq!(bench.replica("a").reason, found.to_string());
+}
