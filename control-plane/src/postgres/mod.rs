@@ -102,8 +102,9 @@ pub fn by_hand(options: PgConnectOptions) -> PgConnectOptions {
     named(options, "rollcall-by-hand").options([(TERM_SETTING, BY_HAND)])
 }
 
+/// Statements are short and many: to compile one takes longer than to run it.
 fn named(options: PgConnectOptions, name: &str) -> PgConnectOptions {
-    options.application_name(name).options(DEAD_PEER)
+    options.application_name(name).options(DEAD_PEER).options([("jit", "off")])
 }
 
 fn pool(connections_max: u32) -> PgPoolOptions {

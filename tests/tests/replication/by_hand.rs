@@ -95,7 +95,12 @@ impl ByHand {
     pub(crate) async fn plan(&mut self) -> Plan {
         match self.hear().await.expect("a plan comes") {
             Message::Plan(plan) => plan,
-            other => panic!("a plan was to come: {other:?}"),
+            other @ (Message::Probe(_)
+            | Message::BaseChunk(_)
+            | Message::BaseEnd(_)
+            | Message::Events(_)
+            | Message::Completed(_)
+            | Message::Bookmark(_)) => panic!("a plan was to come: {other:?}"),
         }
     }
 
@@ -106,7 +111,11 @@ impl ByHand {
             match self.hear().await.expect("events come") {
                 Message::Events(batch) => events.extend(batch.events),
                 Message::Bookmark(_) => {}
-                other => panic!("events were to come: {other:?}"),
+                other @ (Message::Probe(_)
+                | Message::Plan(_)
+                | Message::BaseChunk(_)
+                | Message::BaseEnd(_)
+                | Message::Completed(_)) => panic!("events were to come: {other:?}"),
             }
         }
         events
