@@ -32,18 +32,18 @@ fn names(events: &[Value]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn five_hundred_nodes_attach_and_beat_and_nothing_is_wrong() {
+async fn a_hundred_nodes_attach_and_beat_and_nothing_is_wrong() {
     let plane = Plane::start(patient()).await;
-    let mut fleet = Fleet::start(&plane, &flags(&["--nodes", "500", "--sessions", "5", "--streams", "8"]));
+    let mut fleet = Fleet::start(&plane, &flags(&["--nodes", "100", "--sessions", "5", "--streams", "8"]));
     fleet.is_attached().await;
-    committed(&plane, 1_500.0).await;
+    committed(&plane, 300.0).await;
     let (status, report) = fleet.stopped().await;
     assert_eq!(status.code(), Some(0), "{report}");
     assert_eq!((&report["verdict"], &report["ended_by"]), (&json!("fine"), &json!("SIGINT")));
-    assert_eq!((&report["nodes"]["wanted"], &report["nodes"]["attached"]), (&json!(500), &json!(500)));
+    assert_eq!((&report["nodes"]["wanted"], &report["nodes"]["attached"]), (&json!(100), &json!(100)));
     assert_eq!((&report["nodes"]["reattached"], &report["nodes"]["lost"]), (&json!(0), &json!(0)));
     let beats = &report["beats"];
-    assert!(beats["acknowledged"].as_u64() >= Some(1_000), "{report}");
+    assert!(beats["acknowledged"].as_u64() >= Some(200), "{report}");
     assert_eq!((&beats["refused"], &beats["unanswered"]), (&json!(0), &json!(0)));
     assert!(beats["latency_ms"]["p50"].as_f64() > Some(0.0), "{report}");
     assert_eq!((&report["reconnects"], &report["streams_opened"]), (&json!(0), &json!(8)));
@@ -60,7 +60,7 @@ async fn five_hundred_nodes_attach_and_beat_and_nothing_is_wrong() {
         assert!(roster.iter().all(|node| node.slot_state() == SlotState::Online && node.generation == 1));
         attached.extend(roster.into_iter().map(|node| node.node_id));
     }
-    assert_eq!(attached, (1..=500).map(|number| format!("load-{number}")).collect());
+    assert_eq!(attached, (1..=100).map(|number| format!("load-{number}")).collect());
 }
 
 #[tokio::test]
@@ -159,13 +159,13 @@ async fn over_a_killed_server_there_is_a_gap_and_nothing_wrong() {
 #[tokio::test]
 async fn storms_of_reconnects_lose_no_attachment() {
     let plane = Plane::start(patient()).await;
-    let storms = ["--nodes", "60", "--connections", "6", "--streams", "12", "--reconnect-every", "1s"];
+    let storms = ["--nodes", "24", "--connections", "6", "--streams", "12", "--reconnect-every", "2s"];
     let mut fleet = Fleet::start(&plane, &flags(&storms));
     fleet.is_attached().await;
     fleet.happened("disconnected", 18).await;
     let (status, report) = fleet.stopped().await;
     assert_eq!(status.code(), Some(0), "{report}");
-    assert_eq!((&report["nodes"]["attached"], &report["nodes"]["reattached"]), (&json!(60), &json!(0)));
+    assert_eq!((&report["nodes"]["attached"], &report["nodes"]["reattached"]), (&json!(24), &json!(0)));
     assert!(report["reconnects"].as_u64() >= Some(12), "{report}");
 }
 
