@@ -45,7 +45,8 @@ async fn nodes_that_append_at_once_see_one_gapless_order() {
     in_sync(&client, &session, &names).await;
     let log = client.events(&session).await;
     for name in names {
-        let said = log.iter().filter(|event| event.actor.to_string() == format!("node/{name}"));
+        let said = log.iter().filter(|event| event.event_type.as_str() == "drill.said");
+        let said = said.filter(|event| event.actor.to_string() == format!("node/{name}"));
         let said: Vec<_> = said.map(|event| String::from_utf8_lossy(&event.payload).into_owned()).collect();
         assert!(said.iter().eq(&(0..each).map(|number| number.to_string()).collect::<Vec<_>>()), "{name}");
     }
