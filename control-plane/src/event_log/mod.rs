@@ -21,7 +21,7 @@
 //! under the locks, what the appends are judged by ([`author`]) and which of their events are there ([`repeat`]); then
 //! all is written in one statement. Appends to a log that somebody else holds are put off to a second writer, which
 //! waits, for one session at a time: a session that is stuck holds up no other. The events of the control plane's own
-//! are written at the end of the transaction that they tell of ([`record`]).
+//! are written at the end of the transaction that they tell of (`record.rs`).
 //!
 //! The lock of the log stands for all that appends are judged by: who archives or closes a session, raises its floor,
 //! changes its members or gives a node away takes that lock before it commits ([`hold`]), and attach, detach and revoke
