@@ -5,9 +5,9 @@ use std::time::Duration;
 use contracts::{
     refusal::{ReceivedRefusal, RetryAdvice},
     wire::v1::{
-        ExplainNodeRequest, GetLeadershipRequest, GetMaintenanceRequest, GetNodeRequest, GetRosterRequest,
-        GetSessionRequest, ListAuditEntriesRequest, ListMembersRequest, ListNodesRequest,
-        ListSessionsRequest, WatchRosterRequest,
+        ExplainNodeRequest, GetLeadershipRequest, GetMaintenanceRequest, GetNodeRequest,
+        GetReplicationStatusRequest, GetRosterRequest, GetSessionRequest, ListAuditEntriesRequest,
+        ListMembersRequest, ListNodesRequest, ListSessionsRequest, ReadEventsRequest, WatchRosterRequest,
     },
 };
 use control_plane::auth::tokens::Scope;
@@ -29,8 +29,9 @@ const NODE: &str = "laptop-1";
 const WATCH: &str = "RuntimeNodeService/WatchRoster";
 
 /// Every service, with whether it is for writes: those serve at the active server alone.
-const SERVICES: [(&str, bool); 8] = [
+const SERVICES: [(&str, bool); 9] = [
     ("AuditService", false),
+    ("EventLogService", true),
     ("LeadershipService", false),
     ("MaintenanceService", false),
     ("MembershipService", true),
@@ -66,6 +67,12 @@ fn look(method: &str, session_id: &str) -> Option<Vec<u8>> {
         "NodeAdminService/GetNode" => GetNodeRequest { node_id }.encode_to_vec(),
         "NodeAdminService/ExplainNode" => ExplainNodeRequest { node_id }.encode_to_vec(),
         "AuditService/ListAuditEntries" => ListAuditEntriesRequest::default().encode_to_vec(),
+        "EventLogService/ReadEvents" => {
+            ReadEventsRequest { session_id, ..Default::default() }.encode_to_vec()
+        }
+        "EventLogService/GetReplicationStatus" => {
+            GetReplicationStatusRequest { session_id, recent_max: 0 }.encode_to_vec()
+        }
         "MaintenanceService/GetMaintenance" => GetMaintenanceRequest {}.encode_to_vec(),
         "LeadershipService/GetLeadership" => GetLeadershipRequest {}.encode_to_vec(),
         _ => return None,
