@@ -275,7 +275,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // A server that is dropped is gone: one that winds down in the background may answer the next
+            // call. A runtime may not be waited for within another, hence the thread.
+            let stop = std::thread::spawn(|| runtime.shutdown_timeout(Duration::from_secs(10)));
+            stop.join().expect("the server's runtime stops");
         }
     }
 }
