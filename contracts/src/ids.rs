@@ -84,6 +84,13 @@ uuid_ids! {
     AttachmentId("attachment_id");
     /// One run of a daemon.
     InstanceId("instance_id");
+    /// Name of an event, chosen by whoever appends it: a repeat under one name is one event.
+    EventId("event_id");
+    /// Which course of events a database holds. A restore from a snapshot begins a new one: what was appended after the
+    /// snapshot is not part of it, and its numbers are given out again.
+    HistoryId("history_id");
+    /// A recovery of a replica. The server makes them, at random: they differ across restarts.
+    RecoveryId("recovery_id");
 }
 
 impl SessionId {
@@ -102,7 +109,7 @@ impl SessionId {
     }
 }
 
-pub(crate) fn parse_uuid(field: &'static str, value: &str) -> Result<Uuid, FieldViolation> {
+fn parse_uuid(field: &'static str, value: &str) -> Result<Uuid, FieldViolation> {
     if value.is_empty() {
         return Err(FieldViolation::new(field, "is required"));
     }

@@ -12,7 +12,7 @@ pub mod text;
 pub mod version;
 pub mod wire;
 
-pub use ids::{InstanceId, NodeId, ParticipantId, SessionId};
-pub use log::{EventHash, EventId, HistoryId, LogPoint, Seq};
+pub use ids::{EventId, HistoryId, InstanceId, NodeId, ParticipantId, RecoveryId, SessionId};
+pub use log::{EventHash, LogPoint, Seq};
 pub use refusal::{Code, Refusal};
 pub use version::EventEnvelopeVersion;

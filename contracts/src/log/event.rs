@@ -2,37 +2,14 @@
 
 use std::fmt;
 
-use uuid::Uuid;
-
 use super::{EventHash, LogPoint, Seq};
 use crate::{
-    EventEnvelopeVersion, NodeId, ParticipantId, SessionId, ids, limits, refusal::FieldViolation, text,
+    EventEnvelopeVersion, EventId, NodeId, ParticipantId, SessionId, limits, refusal::FieldViolation, text,
     wire::v1,
 };
 
 /// Types that begin so are the server's own.
 const RESERVED: [&str; 2] = ["runtime_node.", "rollcall."];
-
-/// Name of an event, chosen by whoever appends it: a repeat under one name is one event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventId(pub Uuid);
-
-impl EventId {
-    /// Parses a hyphenated UUID.
-    ///
-    /// # Errors
-    ///
-    /// The violation names `field`.
-    pub fn parse(field: &'static str, value: &str) -> Result<Self, FieldViolation> {
-        ids::parse_uuid(field, value).map(Self)
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(

@@ -10,6 +10,8 @@ mod node_change;
 mod point;
 
 pub use chain::{BaseDigest, BrokenChain, EventHash, digest_of_base, verify_chain};
-pub use event::{Actor, Append, ContentType, Event, EventDraft, EventId, EventKey, EventType, OwnEvent};
+pub use event::{Actor, Append, ContentType, Event, EventDraft, EventKey, EventType, OwnEvent};
 pub use node_change::NodeChange;
-pub use point::{HistoryId, LogPoint, Seq};
+pub use point::{LogPoint, Seq};
+
+pub use crate::ids::{EventId, HistoryId};

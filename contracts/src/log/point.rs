@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::EventHash;
 use crate::{SessionId, refusal::FieldViolation, wire::v1};
@@ -97,28 +96,5 @@ impl From<LogPoint> for v1::LogPoint {
 impl fmt::Display for LogPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.seq, self.hash.short())
-    }
-}
-
-/// Which course of events a database holds. A restore from a snapshot begins a new one: what was appended after the
-/// snapshot is not part of it, and its numbers are given out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct HistoryId(pub Uuid);
-
-impl HistoryId {
-    /// Parses a hyphenated UUID.
-    ///
-    /// # Errors
-    ///
-    /// The violation names `field`.
-    pub fn parse(field: &'static str, value: &str) -> Result<Self, FieldViolation> {
-        crate::ids::parse_uuid(field, value).map(Self)
-    }
-}
-
-impl fmt::Display for HistoryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contracts::{
-    ParticipantId, Refusal, SessionId,
+    ParticipantId, RecoveryId, Refusal, SessionId,
     limits::{EVENT_BYTES_PER_MESSAGE_MAX, EVENTS_PER_MESSAGE_MAX},
     log::{EventHash, LogPoint, Seq},
     wire::v1::{self, ReplicateRequest, ReplicateResponse, replicate_response::Message},
@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::{
     Hub,
     base::{self, Proven},
-    engine::{Act, BaseSource, Endpoint, Heard, RecoveryId, ReplicaId, Stale, Stream},
+    engine::{Act, BaseSource, Endpoint, Heard, ReplicaId, Stale, Stream},
     wire::{self, Introduction},
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! The exchange with a replica as the wire has it: messages in, messages and refusals out.
 
 use contracts::{
-    Code, InstanceId, NodeId, Refusal, Seq, SessionId,
+    Code, NodeId, RecoveryId, Refusal, Seq, SessionId,
     log::{HistoryId, LogPoint},
     refusal::FieldViolation,
     wire::v1::{
@@ -10,7 +10,7 @@ use contracts::{
     },
 };
 
-use super::engine::{BaseSource, Closing, Heard, Outline, RecoveryId, Standing, Violation};
+use super::engine::{BaseSource, Closing, Heard, Outline, Standing, Violation};
 use crate::wire;
 
 /// Who a replica is, and where it stands.
@@ -78,27 +78,27 @@ pub(super) fn heard(request: ReplicateRequest) -> Result<Heard, Refusal> {
             Heard::ProbeAnswered(points.map_err(|violation| violation.within("probe_answer.points"))?)
         }
         Request::Truncated(v1::Truncated { recovery_id, at }) => Heard::Truncated {
-            recovery: recovery(&recovery_id).map_err(|violation| violation.within("truncated"))?,
+            recovery: RecoveryId::parse("recovery_id", &recovery_id)
+                .map_err(|violation| violation.within("truncated"))?,
             at: point(at).map_err(|violation| violation.within("truncated"))?,
         },
         Request::Acknowledgement(v1::Acknowledgement { recovery_id, at }) => Heard::Acknowledged {
             recovery: match recovery_id.as_str() {
                 "" => None,
-                id => Some(recovery(id).map_err(|violation| violation.within("acknowledgement"))?),
+                id => Some(
+                    RecoveryId::parse("recovery_id", id)
+                        .map_err(|violation| violation.within("acknowledgement"))?,
+                ),
             },
             at: point(at).map_err(|violation| violation.within("acknowledgement"))?,
         },
         Request::BaseReceived(v1::BaseReceived { recovery_id, at }) => Heard::BaseReceived {
-            recovery: recovery(&recovery_id).map_err(|violation| violation.within("base_received"))?,
+            recovery: RecoveryId::parse("recovery_id", &recovery_id)
+                .map_err(|violation| violation.within("base_received"))?,
             at: point(at).map_err(|violation| violation.within("base_received"))?,
         },
     };
     Ok(heard)
-}
-
-fn recovery(id: &str) -> Result<RecoveryId, FieldViolation> {
-    // Any UUID: one that was never given out is refused by what it names.
-    InstanceId::parse("recovery_id", id).map(|id| RecoveryId(id.0))
 }
 
 fn point(at: Option<v1::LogPoint>) -> Result<LogPoint, FieldViolation> {

@@ -1,8 +1,9 @@
 //! The driver: does what the engine says, slowly, and reports before it sends. It decides nothing.
 
+use contracts::RecoveryId;
 use contracts::log::{LogPoint, Seq};
 use control_plane::replication::engine::{
-    Act, BaseSource, Closing, Effect, Epoch, Heard, Record, RecoveryId, Row, Standing,
+    Act, BaseSource, Closing, Effect, Epoch, Heard, Record, Row, Standing,
 };
 use rand::Rng;
 

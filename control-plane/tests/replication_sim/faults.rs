@@ -1,8 +1,9 @@
 //! What chance does to the world, in order and out of order.
 
+use contracts::RecoveryId;
 use contracts::log::{LogPoint, Seq};
 use control_plane::replication::engine::{
-    Checkpoint, Epoch, Heard, Marks, Prune, RecoveryId, ReplicaState, Stream, Wanted,
+    Checkpoint, Epoch, Heard, Marks, Prune, ReplicaState, Stream, Wanted,
 };
 use rand::Rng;
 use uuid::Uuid;

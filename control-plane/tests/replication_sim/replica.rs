@@ -1,7 +1,8 @@
 //! A replica: it applies what the contract says, checks the chain, and throws nothing away silently.
 
+use contracts::RecoveryId;
 use contracts::log::{HistoryId, LogPoint, Seq};
-use control_plane::replication::engine::{Closing, Outline, RecoveryId};
+use control_plane::replication::engine::{Closing, Outline};
 
 use super::database::{Base, Entry};
 

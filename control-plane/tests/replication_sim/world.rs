@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use contracts::{NodeId, log::LogPoint};
+use contracts::{NodeId, RecoveryId, log::LogPoint};
 use control_plane::replication::engine::{
-    Act, Assigned, Budget, Closing, Effect, Endpoint, Engine, Epoch, Intent, Record, RecoveryId, ReplicaId,
-    Row, Settings, Stream, Tick,
+    Act, Assigned, Budget, Closing, Effect, Endpoint, Engine, Epoch, Intent, Record, ReplicaId, Row,
+    Settings, Stream, Tick,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::time::Duration;

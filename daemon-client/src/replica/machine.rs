@@ -19,13 +19,13 @@
 //! applied, and the next introduction tells the server where the replica truly stands.
 
 use contracts::{
-    HistoryId, LogPoint, Seq,
+    HistoryId, LogPoint, RecoveryId, Seq,
     log::{BaseDigest, Event},
 };
 
 use super::{
     fault::Fault,
-    message::{Message, Need, Plan, RecoveryId, Reply, Source},
+    message::{Message, Need, Plan, Reply, Source},
 };
 
 /// Probes of one stream at most. A bisection of all numbers there are takes 63.

@@ -4,17 +4,12 @@
 use std::fmt;
 
 use contracts::{
-    HistoryId, LogPoint, NodeId, Seq, SessionId,
+    HistoryId, LogPoint, NodeId, RecoveryId, Seq, SessionId,
     limits::EVENTS_PER_MESSAGE_MAX,
     log::{BaseDigest, Event},
     refusal::FieldViolation,
     wire::v1::{self, plan, replicate_request as request, replicate_response as response},
 };
-use uuid::Uuid;
-
-/// Name of one recovery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecoveryId(Uuid);
 
 /// A message of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +70,12 @@ impl Message {
             response::Message::Probe(v1::Probe { seqs }) => probe(seqs),
             response::Message::Plan(wire) => Plan::parse(wire).map(Self::Plan),
             response::Message::BaseChunk(v1::BaseChunk { recovery_id, ordinal, events }) => {
-                let recovery = RecoveryId::parse(&recovery_id)?;
+                let recovery = RecoveryId::parse("recovery_id", &recovery_id)?;
                 Ok(Self::BaseChunk { recovery, ordinal, events: parse_events(session_id, events)? })
             }
             response::Message::BaseEnd(v1::BaseEnd { recovery_id, at, base_events, digest }) => {
                 Ok(Self::BaseEnd {
-                    recovery: RecoveryId::parse(&recovery_id)?,
+                    recovery: RecoveryId::parse("recovery_id", &recovery_id)?,
                     at: point("at", at)?,
                     base_events,
                     digest: BaseDigest::parse("digest", &digest)?,
@@ -88,13 +83,15 @@ impl Message {
             }
             response::Message::Events(v1::EventBatch { recovery_id, events, head }) => {
                 let is_live = recovery_id.is_empty();
-                let recovery = (!is_live).then(|| RecoveryId::parse(&recovery_id)).transpose()?;
+                let recovery =
+                    (!is_live).then(|| RecoveryId::parse("recovery_id", &recovery_id)).transpose()?;
                 let events = parse_events(session_id, events)?;
                 Ok(Self::Events { recovery, events, head: Seq::parse("head", head)? })
             }
-            response::Message::Completed(v1::Completed { recovery_id, at }) => {
-                Ok(Self::Completed { recovery: RecoveryId::parse(&recovery_id)?, at: point("at", at)? })
-            }
+            response::Message::Completed(v1::Completed { recovery_id, at }) => Ok(Self::Completed {
+                recovery: RecoveryId::parse("recovery_id", &recovery_id)?,
+                at: point("at", at)?,
+            }),
             response::Message::Bookmark(v1::Bookmark { head }) => {
                 Ok(Self::Bookmark { head: point("head", head)? })
             }
@@ -128,28 +125,10 @@ impl Plan {
             }
         };
         Ok(Self {
-            recovery: RecoveryId::parse(&wire.recovery_id)?,
+            recovery: RecoveryId::parse("recovery_id", &wire.recovery_id)?,
             history: HistoryId::parse("history_id", &wire.history_id)?,
             need,
         })
-    }
-}
-
-impl RecoveryId {
-    fn parse(text: &str) -> Result<Self, FieldViolation> {
-        // The same form as every other id on the wire.
-        HistoryId::parse("recovery_id", text).map(|id| Self(id.0))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(id: u128) -> Self {
-        Self(Uuid::from_u128(id))
-    }
-}
-
-impl fmt::Display for RecoveryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

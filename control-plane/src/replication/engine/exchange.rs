@@ -2,13 +2,11 @@
 
 use std::fmt;
 
+use super::{BaseSource, RebuildReason, Spent};
 use contracts::{
-    NodeId, SessionId,
+    NodeId, RecoveryId, SessionId,
     log::{HistoryId, LogPoint, Seq},
 };
-use uuid::Uuid;
-
-use super::{BaseSource, RebuildReason, Spent};
 
 /// Number of a leader's term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,16 +45,6 @@ pub struct Stream {
     pub endpoint: Endpoint,
     /// The term.
     pub epoch: Epoch,
-}
-
-/// Name of a recovery. The caller makes them, at random: they differ across restarts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecoveryId(pub Uuid);
-
-impl fmt::Display for RecoveryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// What was heard on a stream: from its replica, or from the driver that did as it was told.

@@ -1,12 +1,11 @@
 //! The steps of one replica's exchange. Each is one input: between two of them anything may happen, and every one is
 //! checked against what is true by then. Whatever goes wrong ends the exchange in one place, [`Executor::end`].
 
-use contracts::log::LogPoint;
+use contracts::{RecoveryId, log::LogPoint};
 
 use super::{
     Account, Act, Budget, Closing, Effect, EventName, Evidence, Heard, Need, Outline, Pin, PinRefused,
-    RebuildReason, Record, RecoveryId, ReplicaId, RetainedHistory, Settings, Standing, Stream, Tick,
-    Violation, classify,
+    RebuildReason, Record, ReplicaId, RetainedHistory, Settings, Standing, Stream, Tick, Violation, classify,
     ending::Before,
     journal::Journal,
     phase::{Handshake, Live, Phase, Read, Replay, Truncating, Waiting, Work},

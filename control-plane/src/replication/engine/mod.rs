@@ -41,8 +41,7 @@ pub use budget::{Account, Budget, Spent};
 pub use classify::{ImpossibleStanding, Need, RebuildReason, Standing, classify};
 pub use evidence::{Compared, Evidence, PLACES_MAX, ROUNDS_MAX};
 pub use exchange::{
-    Act, Closing, Effect, Endpoint, Epoch, Heard, Outline, Record, RecoveryId, ReplicaId, Stale, Stream,
-    Violation,
+    Act, Closing, Effect, Endpoint, Epoch, Heard, Outline, Record, ReplicaId, Stale, Stream, Violation,
 };
 pub use history::{BaseSource, Checkpoint, ImpossibleHistory, RetainedHistory, Unrecoverable, WhyFull};
 pub use journal::{ENTRIES_MAX, Entry, EventName};

@@ -4,11 +4,12 @@
 //! so a pin is released exactly when its recovery ends, by whatever way it ends, and never twice: there is no list
 //! beside the recoveries that could tell otherwise.
 
+use contracts::RecoveryId;
 use std::fmt;
 
 use contracts::log::{LogPoint, Seq};
 
-use super::{RecoveryId, RetainedHistory, Unrecoverable};
+use super::{RetainedHistory, Unrecoverable};
 
 /// What a pin holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use contracts::{NodeId, SessionId, log::LogPoint};
+use contracts::{NodeId, RecoveryId, SessionId, log::LogPoint};
 
 use super::{
     Checkpoint, Closing, Effect, Epoch, EventName, Heard, ImpossibleHistory, RebuildReason, Record,
-    RecoveryId, ReplicaId, RetainedHistory, Settings, Stale, Standing, Stream, Tick,
+    ReplicaId, RetainedHistory, Settings, Stale, Standing, Stream, Tick,
     executor::{Ending, Executor},
     journal::Journal,
     sender::{Acknowledged, Sender},

@@ -1,8 +1,9 @@
 //! One replica as the server knows it. It outlives its streams, and is never known by where it dials in from.
 
+use contracts::RecoveryId;
 use contracts::log::{LogPoint, Seq};
 
-use super::{Endpoint, RebuildReason, Record, RecoveryId, Stream, Tick, phase::Phase, pins};
+use super::{Endpoint, RebuildReason, Record, Stream, Tick, phase::Phase, pins};
 
 /// What is known of one replica.
 #[derive(Debug, Default)]

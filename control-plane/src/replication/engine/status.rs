@@ -1,12 +1,12 @@
 //! Where the replicas of a log stand: copies that nothing changes any more.
 
 use contracts::{
-    NodeId, SessionId,
+    NodeId, RecoveryId, SessionId,
     log::{HistoryId, LogPoint, Seq},
 };
 
 use super::{
-    Acknowledged, BaseSource, Checkpoint, Engine, Entry, PinKind, RecoveryId,
+    Acknowledged, BaseSource, Checkpoint, Engine, Entry, PinKind,
     phase::Phase,
     registry::Log,
     sender::{Sender, Session},

@@ -1,12 +1,14 @@
 //! Each message in its place, and each out of it.
 
+use uuid::Uuid;
+
 use super::*;
 use crate::replica::fixture::{HISTORY, Log, other_hash, seq};
 
 const RECOVERY: u128 = 7;
 
 fn recovery() -> RecoveryId {
-    RecoveryId::of(RECOVERY)
+    RecoveryId(Uuid::from_u128(RECOVERY))
 }
 
 fn start(log: &Log, end: u64, base: u64) -> Start {
@@ -359,7 +361,7 @@ fn every_message_has_its_place_and_is_a_fault_elsewhere() {
 #[test]
 fn a_message_of_another_recovery_is_a_fault() {
     let log = Log::of(12);
-    let another = RecoveryId::of(8);
+    let another = RecoveryId(Uuid::from_u128(8));
     let mut catching_up = machine(&log, 6);
     catching_up.received(catch_up(&log, 6, 8)).unwrap();
     let events = log.after(6, 7).to_vec();

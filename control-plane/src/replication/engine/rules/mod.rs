@@ -7,6 +7,7 @@ mod rebuild;
 mod retention;
 mod turns;
 
+use contracts::RecoveryId;
 use std::{collections::BTreeMap, time::Duration};
 
 use contracts::log::{LogPoint, Seq};

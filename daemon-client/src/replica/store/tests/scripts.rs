@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 
-use contracts::Seq;
+use contracts::{RecoveryId, Seq};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use super::*;
 use crate::replica::{
     fault::Fault,
     machine::{Machine, Output, Start, Work},
-    message::{Message, Need, Plan, RecoveryId, Source},
+    message::{Message, Need, Plan, Source},
     worker::perform,
 };
 
@@ -223,7 +224,7 @@ impl World {
 
     fn plan(&mut self, plan: PlanOf, twist: Twist) -> Message {
         self.recoveries += 1;
-        let recovery = RecoveryId::of(self.recoveries);
+        let recovery = RecoveryId(Uuid::from_u128(self.recoveries));
         self.recovery = Some(recovery);
         self.chunks = (0, 0);
         let end = self.store().current().end;
@@ -286,7 +287,7 @@ impl World {
     fn named(&self, twist: Twist) -> RecoveryId {
         match self.recovery {
             Some(recovery) if twist != Twist::OtherRecovery => recovery,
-            Some(_) | None => RecoveryId::of(0xbad),
+            Some(_) | None => RecoveryId(Uuid::from_u128(0xbad)),
         }
     }
 
