@@ -10,7 +10,9 @@ use std::{
 
 use metrics::{counter, histogram};
 use tokio::{
+    runtime::Handle,
     sync::watch,
+    task::spawn_blocking,
     time::{MissedTickBehavior, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -212,12 +214,22 @@ impl Watch<'_> {
         let mut ticks = tokio::time::interval(self.candidate.leadership.lease.verify_interval());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (term, started) = (self.term, Instant::now());
-        let candidate = self.candidate;
-        let mut recovering = std::pin::pin!(recover_with_patience(candidate, term, started));
+        // On a thread of its own: loading a large fleet keeps one busy for longer than a verification may wait. Whoever
+        // gives up here ends it at its next wait, and what it writes until then is of its own term.
+        let over = CancellationToken::new();
+        let _over = over.clone().drop_guard();
+        let recovery = recover_with_patience(self.candidate.clone(), term, started);
+        let runtime = Handle::current();
+        let mut recovering =
+            spawn_blocking(move || runtime.block_on(over.run_until_cancelled_owned(recovery)).flatten());
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Err(End::Stopped),
                 recovered = &mut recovering => {
+                    let recovered = recovered.unwrap_or_else(|error| {
+                        tracing::error!(epoch = term.epoch, error = chain(&error), "the task that recovers ended");
+                        None
+                    });
                     let recovered = recovered.ok_or(End::NotRecovered)?;
                     let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tracing::info!(epoch = term.epoch, milliseconds, "recovery is done");
@@ -322,9 +334,9 @@ impl Watch<'_> {
 }
 
 /// Recovers, again after a failure; none after too many in a row.
-async fn recover_with_patience(candidate: &Candidate, term: Term, trust_since: Instant) -> Option<Recovered> {
+async fn recover_with_patience(candidate: Candidate, term: Term, trust_since: Instant) -> Option<Recovered> {
     for failures in 1..=RECOVERIES_MAX {
-        match recovery::recover(candidate, &term, trust_since).await {
+        match recovery::recover(&candidate, &term, trust_since).await {
             Ok(recovered) => return Some(recovered),
             Err(fault) => {
                 counter!("rollcall_recovery_failures_total").increment(1);
