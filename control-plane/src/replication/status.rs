@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use super::{
-    engine::{self, Tick},
+    engine::{self, Tick, Truncation},
     store::{self, Stored},
     wire,
 };
@@ -125,16 +125,24 @@ fn state(state: engine::ReplicaState) -> ReplicaState {
 }
 
 fn recovery_status(recovery: &engine::RecoveryStatus) -> RecoveryStatus {
+    let (truncate_to, truncated) = match recovery.truncation {
+        Truncation::NotRequired => (None, false),
+        Truncation::Required { to } => (Some(to), false),
+        Truncation::Done { to } => (Some(to), true),
+    };
+    let (base_events_sent, base_events) = recovery.base_sent.unwrap_or_default();
     RecoveryStatus {
         recovery_id: recovery.recovery.to_string(),
         kind: recovery.kind.to_owned(),
         phase: recovery.phase.to_owned(),
         target: recovery.target.get(),
         recovered_to: recovery.recovered_to.map_or(0, |seq| seq.get()),
-        truncate_to: recovery.truncate_to.map(Into::into),
-        truncated: false,
+        truncate_to: truncate_to.map(Into::into),
+        truncated,
         source: recovery.source.map_or(v1::BaseSource::Unspecified, wire::base_source).into(),
         events_left: recovery.events_left,
+        base_events_sent,
+        base_events,
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use contracts::{
     LogPoint, SessionId,
     wire::v1::{
-        GetReplicationStatusRequest, GetReplicationStatusResponse, PinStatus, RecoveryEvent, RecoveryStatus,
-        ReplicaState, ReplicaStatus, event_log_service_client::EventLogServiceClient,
+        BaseSource, GetReplicationStatusRequest, GetReplicationStatusResponse, PinStatus, RecoveryEvent,
+        RecoveryStatus, ReplicaState, ReplicaStatus, event_log_service_client::EventLogServiceClient,
     },
 };
 
@@ -150,8 +150,27 @@ fn replicas(replicas: &[ReplicaStatus], now: SystemTime) -> Table {
 }
 
 fn recovery(recovery: &RecoveryStatus) -> String {
-    let RecoveryStatus { kind, phase, recovered_to, target, .. } = recovery;
-    format!("{kind}: {phase}, {recovered_to} of {target}")
+    let RecoveryStatus { kind, phase, recovered_to, target, base_events_sent, base_events, .. } = recovery;
+    let mut text = format!("{kind}: {phase}");
+    match recovery.source() {
+        BaseSource::Unspecified => {}
+        source @ (BaseSource::Checkpoint | BaseSource::Full) => {
+            text += &format!(" of {}", word::<BaseSource>(source.into()));
+        }
+    }
+    text += &match base_events {
+        0 => format!(", {recovered_to} of {target}"),
+        _ => format!(", {base_events_sent} of {base_events} events"),
+    };
+    match &recovery.truncate_to {
+        Some(to) if recovery.truncated => text += &format!(", cut to {}", to.seq),
+        Some(to) => text += &format!(", to cut to {}", to.seq),
+        None => {}
+    }
+    if let Some(left) = recovery.events_left {
+        text += &format!(", budget {left}");
+    }
+    text
 }
 
 fn held(pins: &[PinStatus]) -> String {

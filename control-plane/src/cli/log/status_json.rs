@@ -72,10 +72,15 @@ pub(super) struct Recovery {
     recovered_to: u64,
     /// Null when nothing is to be cut.
     truncate_to: Option<u64>,
+    /// Whether the replica has cut.
+    truncated: bool,
     /// What the base of a rebuild is: `checkpoint` or `full`; null where there is none.
     source: Option<String>,
     /// Null when there is no such budget.
     events_left: Option<u64>,
+    /// Events of the base that were sent, while it is.
+    base_events_sent: u64,
+    base_events: u64,
 }
 
 /// A place that is held.
@@ -139,8 +144,11 @@ impl From<v1::RecoveryStatus> for Recovery {
             target: recovery.target,
             recovered_to: recovery.recovered_to,
             truncate_to: recovery.truncate_to.map(|to| to.seq),
+            truncated: recovery.truncated,
             source: has_source.then(|| word::<v1::BaseSource>(recovery.source)),
             events_left: recovery.events_left,
+            base_events_sent: recovery.base_events_sent,
+            base_events: recovery.base_events,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     RebuildReason, Record, ReplicaId, RetainedHistory, Settings, Standing, Stream, Tick, Violation, classify,
     ending::Before,
     journal::Journal,
-    phase::{Handshake, Live, Phase, Read, Replay, Truncating, Waiting, Work},
+    phase::{Handshake, Live, Phase, Read, Replay, Start, Truncating, Waiting, Work},
     sender::{Acknowledged, Seat, Sender, Session},
     shipment::Shipment,
     slots::Slots,
@@ -249,7 +249,7 @@ impl Executor<'_> {
         }
         self.plan(seat, Outline::CatchUp { truncate_to: None, from, target: target.seq });
         self.note(EventName::ExecCatchUpStarted, format!("after {}", from.seq));
-        let replay = Replay { work, shipment: Shipment::new(from), target };
+        let replay = Replay { work, shipment: Shipment::new(from), target, start: Start::AtOnce };
         Ok(Phase::CatchUp(self.ship_replay(seat, replay)))
     }
 

@@ -50,5 +50,5 @@ pub use registry::{Assigned, Changed, Engine, Intent, Row};
 pub use retention::{KeptBy, Marks, Prune, Wanted, prunable};
 pub use sender::{Acknowledged, Hold};
 pub use settings::Settings;
-pub use status::{Counts, LogStatus, PinStatus, RecoveryStatus, ReplicaState, ReplicaStatus};
+pub use status::{Counts, LogStatus, PinStatus, RecoveryStatus, ReplicaState, ReplicaStatus, Truncation};
 pub use tick::Tick;

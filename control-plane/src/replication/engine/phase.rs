@@ -184,7 +184,8 @@ impl Truncating {
             return Err(Violation::WrongCut { expected: self.to.seq, found: at.seq });
         }
         self.work.account.step(now);
-        Ok(Replay { work: self.work, shipment: Shipment::new(self.to), target: self.target })
+        let shipment = Shipment::new(self.to);
+        Ok(Replay { work: self.work, shipment, target: self.target, start: Start::AfterCut(self.to) })
     }
 }
 
@@ -194,6 +195,18 @@ pub(super) struct Replay {
     pub(super) work: Work,
     pub(super) shipment: Shipment,
     pub(super) target: LogPoint,
+    pub(super) start: Start,
+}
+
+/// What came before a replay.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Start {
+    /// Nothing: the replica had a part of the log, and nothing else.
+    AtOnce,
+    /// The replica cut off what the log does not have.
+    AfterCut(LogPoint),
+    /// The replica got a base.
+    AfterBase(BaseSource),
 }
 
 /// Whether a replay is at its end.
@@ -300,7 +313,8 @@ impl Transfer {
             return Err(Violation::OtherBase);
         }
         self.work.account.step(now);
-        Ok(Replay { work: self.work, shipment: Shipment::new(self.at), target: self.target })
+        let (shipment, start) = (Shipment::new(self.at), Start::AfterBase(self.source));
+        Ok(Replay { work: self.work, shipment, target: self.target, start })
     }
 }
 

@@ -7,7 +7,7 @@ use contracts::{
 
 use super::{
     Acknowledged, BaseSource, Checkpoint, Engine, Entry, PinKind,
-    phase::Phase,
+    phase::{Phase, Start},
     registry::Log,
     sender::{Sender, Session},
 };
@@ -119,14 +119,31 @@ pub struct RecoveryStatus {
     pub target: Seq,
     /// How far the replica is; of a base that is being sent, nowhere yet.
     pub recovered_to: Option<Seq>,
-    /// The cut that is awaited.
-    pub truncate_to: Option<LogPoint>,
+    /// What the replica has to cut off first.
+    pub truncation: Truncation,
     /// What the base of a rebuild is.
     pub source: Option<BaseSource>,
     /// Events of a base that are sent, and all.
     pub base_sent: Option<(u64, u64)>,
     /// Events that it may still take; none where there is no such bound.
     pub events_left: Option<u64>,
+}
+
+/// Whether a replica has events that the log does not have, which it must cut off before it gets any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncation {
+    /// It has none.
+    NotRequired,
+    /// It is to cut off what comes after this place.
+    Required {
+        /// The place.
+        to: LogPoint,
+    },
+    /// It said that it did.
+    Done {
+        /// The place.
+        to: LogPoint,
+    },
 }
 
 /// A place that is held.
@@ -204,21 +221,32 @@ impl Session {
             phase: self.phase.name(),
             target: Seq::ORIGIN,
             recovered_to: None,
-            truncate_to: None,
+            truncation: Truncation::NotRequired,
             source: None,
             base_sent: None,
             events_left: work.account.entries_left(),
         };
         let status = match &self.phase {
             Phase::Handshake(_) | Phase::Waiting(_) | Phase::Live(_) => return None,
-            Phase::Truncating(truncating) => {
-                RecoveryStatus { target: truncating.target.seq, truncate_to: Some(truncating.to), ..blank }
-            }
-            Phase::CatchUp(replay) | Phase::TailReplay(replay) => RecoveryStatus {
-                target: replay.target.seq,
-                recovered_to: Some(replay.shipment.acknowledged().seq),
+            Phase::Truncating(truncating) => RecoveryStatus {
+                target: truncating.target.seq,
+                truncation: Truncation::Required { to: truncating.to },
                 ..blank
             },
+            Phase::CatchUp(replay) | Phase::TailReplay(replay) => {
+                let (truncation, source) = match replay.start {
+                    Start::AtOnce => (Truncation::NotRequired, None),
+                    Start::AfterCut(to) => (Truncation::Done { to }, None),
+                    Start::AfterBase(source) => (Truncation::NotRequired, Some(source)),
+                };
+                RecoveryStatus {
+                    target: replay.target.seq,
+                    recovered_to: Some(replay.shipment.acknowledged().seq),
+                    truncation,
+                    source,
+                    ..blank
+                }
+            }
             Phase::SourceSelect(select) => {
                 RecoveryStatus { target: select.head.seq, source: Some(select.source), ..blank }
             }

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn truncation(bench: &Bench) -> Option<Truncation> {
+    bench.replica("a").recovery.map(|recovery| recovery.truncation)
+}
+
 /// A4, FC3: the seven entries that every catch-up leaves, and what it holds meanwhile.
 #[test]
 fn a_short_gap_is_caught_up_and_leaves_its_trace() {
@@ -97,9 +101,10 @@ fn a_replica_that_is_ahead_cuts_exactly_where_it_must_before_anything_else() {
     let (mut bench, stream, recovery, acts) = demand(97);
     let plan = Outline::CatchUp { truncate_to: Some(point(97)), from: point(97), target: seq(100) };
     assert_eq!(outline(&acts), Some(plan));
-    assert_eq!(bench.replica("a").recovery.and_then(|recovery| recovery.truncate_to), Some(point(97)));
+    assert_eq!(truncation(&bench), Some(Truncation::Required { to: point(97) }));
     let acts = bench.hear(&stream, Heard::Truncated { recovery, at: point(97) });
     assert_eq!(acts, [Act::SendEvents { recovery: Some(recovery), after: point(97), to: seq(100) }]);
+    assert_eq!(truncation(&bench), Some(Truncation::Done { to: point(97) }));
 
     for wrong in [point(96), point(98), other(97)] {
         let (mut bench, stream, recovery, _) = demand(97);

@@ -34,6 +34,7 @@ fn a_gap_that_is_not_retained_is_rebuilt_from_the_checkpoint_and_what_comes_afte
     assert_eq!(bench.hear(&stream, Heard::BaseSent), []);
     let acts = bench.hear(&stream, Heard::BaseReceived { recovery, at: point(90) });
     assert_eq!(acts, [Act::SendEvents { recovery: Some(recovery), after: point(90), to: seq(100) }]);
+    assert_eq!(bench.replica("a").recovery.and_then(|recovery| recovery.source), Some(source));
     bench.hear(&stream, Heard::EventsSent(points(91..=100)));
     bench.acknowledge(&stream, Some(recovery), point(95));
     assert!(bench.replica("a").acknowledged.is_none(), "until it is done the replica shows its old state");
