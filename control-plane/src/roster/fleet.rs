@@ -216,31 +216,15 @@ impl Fleet {
     ) -> Vec<Result<CheckedBeat, NotHere>> {
         let state = self.lock();
         let check = |(node_id, generation, report): &(NodeId, i64, Report)| {
-            let node_key = *state.keys.get(node_id)?;
-            let node = state.nodes.get(&node_key)?;
-            let holds = node.active
-                && node.participant_id == participant
-                && node.generation == *generation
-                && state.runners.contains(&(node.session_id, participant));
-            holds.then_some(CheckedBeat {
-                node_key,
-                generation: *generation,
-                report: *report,
-                session_id: node.session_id,
-            })
+            let (node_key, session_id) = state.holds(participant, node_id, *generation)?;
+            Some(CheckedBeat { node_key, generation: *generation, report: *report, session_id })
         };
         beats.iter().map(|beat| check(beat).ok_or(NotHere)).collect()
     }
 
     /// The session in which a node holds its slot under this generation, run by one who may.
     pub fn holds(&self, participant: ParticipantId, node_id: &NodeId, generation: i64) -> Option<SessionId> {
-        let state = self.lock();
-        let node = state.nodes.get(state.keys.get(node_id)?)?;
-        let holds = node.active
-            && node.participant_id == participant
-            && node.generation == generation
-            && state.runners.contains(&(node.session_id, participant));
-        holds.then_some(node.session_id)
+        self.lock().holds(participant, node_id, generation).map(|(_, session_id)| session_id)
     }
 
     /// Puts beats that were just committed, and gives each its read-only flag and floor.
@@ -362,6 +346,22 @@ impl Drop for Watch {
 }
 
 impl State {
+    /// The key of a node that holds its slot under this generation, run by one who may, and the session of the slot.
+    fn holds(
+        &self,
+        participant: ParticipantId,
+        node_id: &NodeId,
+        generation: i64,
+    ) -> Option<(i64, SessionId)> {
+        let node_key = *self.keys.get(node_id)?;
+        let node = self.nodes.get(&node_key)?;
+        let holds = node.active
+            && node.participant_id == participant
+            && node.generation == generation
+            && self.runners.contains(&(node.session_id, participant));
+        holds.then_some((node_key, node.session_id))
+    }
+
     fn session(&mut self, session_id: SessionId) -> &mut SessionRoster {
         self.sessions.entry(session_id).or_insert_with(SessionRoster::new)
     }
