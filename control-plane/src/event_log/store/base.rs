@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{
-    events::{Read, ReadRow, place, stretch},
+    events::{Read, ReadRow, place, select_stretch, stretch},
     logs::{hash, seq},
 };
 use crate::{failure::Fault, postgres::stored};
@@ -146,23 +146,11 @@ pub(crate) async fn base_events(
     events_max: i64,
     bytes_max: i64,
 ) -> Result<Option<Read>, Fault> {
-    let rows = sqlx::query_as!(
-        ReadRow,
-        r#"select base.seq as head, base.hash as head_hash, base.seq as tail, base.hash as tail_hash,
-                  event.seq as "seq?", event.event_id as "event_id?", event.epoch as "epoch?",
-                  event.envelope_version as "envelope_version?", event.type as "type?", event.key as "key?",
-                  event.actor as "actor?", event.content_type as "content_type?", event.payload as "payload?",
-                  event.occurred_at as "occurred_at?", event.recorded_at as "recorded_at?",
-                  event.prev_hash as "prev_hash?", event.hash as "hash?"
-           from session_bases base
-           left join lateral (
-             select sized.*, sum(octet_length(sized.payload)) over (order by sized.seq) as bytes
-             from (select * from session_base_events event
-                   where event.base_id = base.id and event.seq > $2
-                   order by event.seq limit $3) sized
-           ) event on event.bytes - octet_length(event.payload) < $4
-           where base.id = $1
-           order by event.seq"#,
+    let rows = select_stretch!(
+        "select base.seq as head, base.hash as head_hash, base.seq as tail, base.hash as tail_hash, ",
+        "session_bases base",
+        "session_base_events event where event.base_id = base.id",
+        "base.id = $1",
         id,
         place(after),
         events_max,

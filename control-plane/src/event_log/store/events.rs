@@ -87,6 +87,34 @@ pub(super) struct ReadRow {
     pub(super) hash: Option<Vec<u8>>,
 }
 
+/// Selects events after `$2` as [`ReadRow`]s: at most `$3`, and of no more bytes than `$4`, unless the first one alone has
+/// more. Takes the select of the ends, what has them, the events that it has, and which one it is.
+macro_rules! select_stretch {
+    ($ends:literal, $whole:literal, $events:literal, $which:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            ReadRow,
+            $ends
+                + r#"event.seq as "seq?", event.event_id as "event_id?", event.epoch as "epoch?",
+                     event.envelope_version as "envelope_version?", event.type as "type?", event.key as "key?",
+                     event.actor as "actor?", event.content_type as "content_type?",
+                     event.payload as "payload?", event.occurred_at as "occurred_at?",
+                     event.recorded_at as "recorded_at?", event.prev_hash as "prev_hash?",
+                     event.hash as "hash?" from "#
+                + $whole
+                + " left join lateral (
+                      select sized.*, sum(octet_length(sized.payload)) over (order by sized.seq) as bytes
+                      from (select * from "
+                + $events
+                + " and event.seq > $2 order by event.seq limit $3) sized
+                    ) event on event.bytes - octet_length(event.payload) < $4 where "
+                + $which
+                + " order by event.seq"
+            $(, $argument)*
+        )
+    };
+}
+pub(super) use select_stretch;
+
 /// Reads the events after a place, at most so many, and of no more bytes than that, unless the first one alone has more.
 /// One statement, so that nothing is pruned or appended in between.
 pub(crate) async fn read(
@@ -96,23 +124,11 @@ pub(crate) async fn read(
     events_max: i64,
     bytes_max: i64,
 ) -> Result<Read, Fault> {
-    let rows = sqlx::query_as!(
-        ReadRow,
-        r#"select log.head, log.head_hash, log.tail, log.tail_hash,
-                  event.seq as "seq?", event.event_id as "event_id?", event.epoch as "epoch?",
-                  event.envelope_version as "envelope_version?", event.type as "type?", event.key as "key?",
-                  event.actor as "actor?", event.content_type as "content_type?", event.payload as "payload?",
-                  event.occurred_at as "occurred_at?", event.recorded_at as "recorded_at?",
-                  event.prev_hash as "prev_hash?", event.hash as "hash?"
-           from session_logs log
-           left join lateral (
-             select sized.*, sum(octet_length(sized.payload)) over (order by sized.seq) as bytes
-             from (select * from session_events event
-                   where event.session_id = log.session_id and event.seq > $2
-                   order by event.seq limit $3) sized
-           ) event on event.bytes - octet_length(event.payload) < $4
-           where log.session_id = $1
-           order by event.seq"#,
+    let rows = select_stretch!(
+        "select log.head, log.head_hash, log.tail, log.tail_hash, ",
+        "session_logs log",
+        "session_events event where event.session_id = log.session_id",
+        "log.session_id = $1",
         session_id.0,
         place(after),
         events_max,
