@@ -25,7 +25,7 @@ use crate::{
         self,
         lanes::{LaneTask, Lanes},
     },
-    replication::{Hub, engine},
+    replication::Hub,
     roster::Fleet,
     sessions,
 };
@@ -120,7 +120,7 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
         lane_db: postgres::lane_pool(candidate.database.clone(), &setting, candidate.bounds.beat_lanes),
         log_db: postgres::log_pool(candidate.database.clone(), &setting),
         fleet: Arc::new(Fleet::load(floors, runners, slots)),
-        replication: Hub::new(term.epoch, replication_settings(candidate)),
+        replication: Hub::new(term.epoch, &candidate.retention.logs),
         lanes,
         log,
         cadence: candidate.cadence,
@@ -136,11 +136,4 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
     // The work is done; how this connection ends does not matter.
     drop(db.close().await);
     Ok(Recovered { leader, lanes: lane_tasks, log_writers, window })
-}
-
-fn replication_settings(candidate: &Candidate) -> engine::Settings {
-    engine::Settings {
-        reconnect_grace: candidate.retention.logs.reconnect_grace,
-        ..engine::Settings::DEFAULT
-    }
 }

@@ -19,7 +19,10 @@ use super::{
     },
     store,
 };
-use crate::{event_log::store as log_store, failure::Fault, leadership::Leader, postgres::stored};
+use crate::{
+    event_log::store as log_store, failure::Fault, leadership::Leader, postgres::stored,
+    settings::LogRetention,
+};
 
 /// Acts that may wait for a stream. The engine has few under way at once; a stream that falls this far behind is ended.
 const ACTS_MAX: usize = 64;
@@ -52,7 +55,8 @@ struct Way {
 
 impl Hub {
     /// The hub of a term that begins.
-    pub fn new(epoch: i64, settings: Settings) -> Self {
+    pub fn new(epoch: i64, retention: &LogRetention) -> Self {
+        let settings = Settings { reconnect_grace: retention.reconnect_grace, ..Settings::DEFAULT };
         let engine = Engine::new(Epoch(epoch.unsigned_abs()), settings, Tick::default());
         let inner = Inner { engine, streams: HashMap::new(), records: BTreeMap::new(), stream: 0 };
         Self { inner: Mutex::new(inner), began: Instant::now(), opening: tokio::sync::Mutex::default() }
@@ -155,10 +159,6 @@ impl Hub {
         (self.lock().engine.recent(session_id, count), now)
     }
 
-    fn is_in_care(&self, session_id: SessionId) -> bool {
-        self.lock().engine.status(session_id).is_some()
-    }
-
     /// Takes a log into care, with the replicas that the database knows. From then on the engine hears of each append.
     pub(super) async fn take_care_of(
         &self,
@@ -166,7 +166,7 @@ impl Hub {
         session_id: SessionId,
     ) -> Result<(), Fault> {
         let _alone = self.opening.lock().await;
-        if self.is_in_care(session_id) {
+        if self.lock().engine.has_log(session_id) {
             return Ok(());
         }
         // Before it is read, so that no append is missed in between.

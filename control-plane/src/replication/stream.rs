@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use contracts::{
     ParticipantId, RecoveryId, Refusal, SessionId,
     limits::{EVENT_BYTES_PER_MESSAGE_MAX, EVENTS_PER_MESSAGE_MAX},
-    log::{EventHash, LogPoint, Seq},
+    log::{LogPoint, Seq},
     wire::v1::{self, ReplicateRequest, ReplicateResponse, replicate_response::Message},
 };
 use metrics::{counter, gauge};
@@ -386,7 +386,7 @@ impl Seat<'_> {
         )
         .await?;
         let next = after.seq.next().unwrap_or(Seq::MAX);
-        if read.events.first().is_none_or(|first| first.seq != next || !continues(first.prev_hash, after)) {
+        if read.events.first().is_none_or(|first| first.seq != next || first.prev_hash != after.hash) {
             self.tell(Heard::EventMissing(next))?;
             return Ok(());
         }
@@ -399,10 +399,6 @@ impl Seat<'_> {
         }))
         .await
     }
-}
-
-fn continues(prev_hash: EventHash, after: LogPoint) -> bool {
-    prev_hash == after.hash
 }
 
 /// An act that was not done.

@@ -92,6 +92,14 @@ pub(crate) struct Keeping {
     pub(crate) age: Option<Duration>,
 }
 
+impl Keeping {
+    /// Whether nothing is ever let go.
+    pub(crate) fn is_unbounded(&self) -> bool {
+        let Self { events, bytes, age } = self;
+        events.is_none() && bytes.is_none() && age.is_none()
+    }
+}
+
 /// The places up to which bounds let go, one for each bound.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LetGo {

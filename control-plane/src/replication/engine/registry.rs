@@ -115,6 +115,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a log is in care.
+    pub fn has_log(&self, session_id: SessionId) -> bool {
+        self.logs.contains_key(&session_id)
+    }
+
     /// Gives a log out of care, with all its replicas.
     ///
     /// # Errors
