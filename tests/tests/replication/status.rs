@@ -56,10 +56,11 @@ pub(crate) async fn is(client: &Client, session: &str, node: &str, state: Replic
     find(&seen, node).expect("it is there").clone()
 }
 
-/// Waits until the last checkpoint is so near the end of the log that none is due.
+/// Waits until the last checkpoint is trusted, and so near the end of the log that none is due.
 pub(crate) async fn has_its_checkpoint(client: &Client, session: &str, every: u64) {
     until(client, session, "no checkpoint is due", |status| {
-        let at = status.checkpoint.as_ref().and_then(|checkpoint| checkpoint.at.as_ref());
+        let trusted = status.checkpoint.as_ref().filter(|checkpoint| checkpoint.trusted);
+        let at = trusted.and_then(|checkpoint| checkpoint.at.as_ref());
         let (at, head) = (at.map_or(0, |at| at.seq), status.head.as_ref().map_or(0, |head| head.seq));
         at + every > head + 1
     })

@@ -175,11 +175,7 @@ async fn a_node_that_goes_away_in_a_rebuild_leaves_nothing_held_and_nothing_stor
     append_many(&client, &session, 400).await;
     let tail = async || status(&client, &session).await.tail.map_or(0, |tail| tail.seq);
     tests::eventually("the log is pruned", tail, |tail| *tail > 0).await;
-    // What its attach tells is in the log before the last checkpoint, which is the one that is damaged.
     let generation = client.online(&session, "leaving").await;
-    has_its_checkpoint(&client, &session, CHECKPOINT_EVERY).await;
-    let damage = "update session_base_events set payload = payload || 'x'::bytea";
-    sqlx::query(damage).execute(&plane.database.pool).await.expect("it can be damaged");
     let made = async || {
         sqlx::query_scalar::<_, i64>("select count(*) from session_bases where kind = 'full_base'")
             .fetch_one(&plane.database.pool)
@@ -187,6 +183,10 @@ async fn a_node_that_goes_away_in_a_rebuild_leaves_nothing_held_and_nothing_stor
             .expect("bases can be counted")
     };
     for _ in 0..3 {
+        // What its attach told is in the log before the checkpoint. One that is found damaged is soon made again.
+        has_its_checkpoint(&client, &session, CHECKPOINT_EVERY).await;
+        let damage = "update session_base_events set payload = payload || 'x'::bytea";
+        sqlx::query(damage).execute(&plane.database.pool).await.expect("it can be damaged");
         // A connection of its own, which goes away with it.
         let client = plane.client().await;
         let mut replica = ByHand::introduced(&client, introduction(&session, "leaving", generation)).await;
