@@ -321,7 +321,7 @@ impl Seat<'_> {
                 out.send(Message::Bookmark(v1::Bookmark { head: Some(head.into()) })).await?;
             }
             Act::Close(closing) => {
-                counter!("rollcall_replication_closed_total").increment(1);
+                counter!("rollcall_replication_closed_total", "reason" => closing.name()).increment(1);
                 return Err(Undone::End(wire::closing(closing).into()));
             }
         }
@@ -337,6 +337,7 @@ impl Seat<'_> {
                 let Some(base) = stored.into_iter().find(|base| base.at == at) else { return Ok(None) };
                 let proven = base::prove(db, session_id, base).await?;
                 if proven.is_none() {
+                    counter!("rollcall_checkpoints_damaged_total").increment(1);
                     tracing::error!(%session_id, %at, "a checkpoint is not what its digest says, and is trusted no longer");
                     log_store::set_digest(db, base.id, None).await?;
                 }

@@ -1,6 +1,7 @@
 //! The house rules that a compiler does not keep.
 
 mod invariants;
+mod metrics;
 mod tidy;
 
 use std::{

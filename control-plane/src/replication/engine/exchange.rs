@@ -250,6 +250,26 @@ pub enum Closing {
     EpochOver,
 }
 
+impl Closing {
+    /// What kind of end it is, as metrics name it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ForeignHistory { .. } => "foreign_history",
+            Self::Superseded => "superseded",
+            Self::OutOfStep(_) => "out_of_step",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::BudgetSpent(_) => "budget_spent",
+            Self::PinExpired => "pin_expired",
+            Self::EventMissing(_) => "event_missing",
+            Self::PinFailed => "pin_failed",
+            Self::BaseFailed => "base_failed",
+            Self::OverRetention => "over_retention",
+            Self::Removed => "removed",
+            Self::EpochOver => "epoch_over",
+        }
+    }
+}
+
 /// A rule of the exchange that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
