@@ -68,6 +68,30 @@ fn every_invariant_is_shown_by_tests_that_exist() {
     }
 }
 
+/// The rows of docs/replication.md, whose names stand plain, and whose files are those of the engine or said in full.
+#[test]
+fn every_rule_of_replication_is_shown_by_tests_that_exist() {
+    // A8 and A9 are Postgres' part, which an ADR tells.
+    let is_rule = |line: &&str| {
+        (line.starts_with("| A") || line.starts_with("| FC")) && !line.starts_with("| A8, A9 |")
+    };
+    let page = read("docs/replication.md");
+    let rows = page.lines().filter(is_rule).filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let rows: String = rows.map(|(name, rest)| format!("| `{name}` | {rest}\n")).collect();
+    let shown = shown_by(&rows);
+    let rules =
+        (1..=12).map(|number| format!("A{number}")).chain((1..=8).map(|number| format!("FC{number}")));
+    assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), rules.collect());
+    for (rule, tests) in shown {
+        assert!(!tests.is_empty(), "{rule} is shown by no test");
+        for (file, function) in tests {
+            let in_full = crate::root().join(&file).exists();
+            let file = if in_full { file } else { format!("control-plane/src/replication/engine/{file}") };
+            assert!(is_test(&read(&file), &function), "{rule}: {file} has no test {function}");
+        }
+    }
+}
+
 #[test]
 fn a_row_without_a_test_or_with_one_that_does_not_exist_is_noticed() {
     let page = "| `a-b` | It holds. | `x/y.rs` one, two; `z.rs` three |\n| `c` | It too. | |\n";
