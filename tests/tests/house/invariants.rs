@@ -79,8 +79,8 @@ fn every_rule_of_replication_is_shown_by_tests_that_exist() {
     let rows = page.lines().filter(is_rule).filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
     let rows: String = rows.map(|(name, rest)| format!("| `{name}` | {rest}\n")).collect();
     let shown = shown_by(&rows);
-    let rules =
-        (1..=12).map(|number| format!("A{number}")).chain((1..=8).map(|number| format!("FC{number}")));
+    let rules = (1..=7).chain(10..=12).map(|number| format!("A{number}"));
+    let rules = rules.chain((1..=8).map(|number| format!("FC{number}")));
     assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), rules.collect());
     for (rule, tests) in shown {
         assert!(!tests.is_empty(), "{rule} is shown by no test");
