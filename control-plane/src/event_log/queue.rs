@@ -10,6 +10,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use contracts::{LogPoint, Refusal, SessionId};
 use metrics::{counter, histogram};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     append::{Append, Appended},
@@ -139,14 +140,8 @@ async fn write_together(
     put_off: mpsc::Sender<Parcel>,
 ) {
     let stop = leader.stopped();
-    let mut parcels = Vec::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            received = waiting.recv_many(&mut parcels, GROUP_EVENTS_MAX) => if received == 0 { return },
-        }
-        let mut rest = VecDeque::from(std::mem::take(&mut parcels));
+    while let Some(parcels) = arrived(&mut waiting, &stop).await {
+        let mut rest = VecDeque::from(parcels);
         while !rest.is_empty() && !stop.is_cancelled() {
             for parcel in write(&leader, take_group(&mut rest), Patience::None).await {
                 // It has room for as many as the queue.
@@ -158,13 +153,7 @@ async fn write_together(
 
 async fn write_put_off(leader: Arc<Leader>, mut waiting: mpsc::Receiver<Parcel>) {
     let stop = leader.stopped();
-    let mut parcels = Vec::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            received = waiting.recv_many(&mut parcels, GROUP_EVENTS_MAX) => if received == 0 { return },
-        }
+    while let Some(mut parcels) = arrived(&mut waiting, &stop).await {
         while let Some(first) = parcels.first().filter(|_| !stop.is_cancelled()) {
             let session_id = first.append.session_id;
             let (of_session, others): (Vec<_>, Vec<_>) =
@@ -176,7 +165,16 @@ async fn write_put_off(leader: Arc<Leader>, mut waiting: mpsc::Receiver<Parcel>)
                 refuse(&leadership::busy(), left);
             }
         }
-        parcels.clear();
+    }
+}
+
+/// What waits, as soon as something does; nothing once the leader ends.
+async fn arrived(waiting: &mut mpsc::Receiver<Parcel>, stop: &CancellationToken) -> Option<Vec<Parcel>> {
+    let mut parcels = Vec::new();
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        received = waiting.recv_many(&mut parcels, GROUP_EVENTS_MAX) => (received > 0).then_some(parcels),
     }
 }
 

@@ -220,8 +220,13 @@ impl Stream {
 
     /// Takes the replica of an empty folder to this place.
     pub(crate) async fn fill(&mut self, log: &Log, to: u64) {
-        self.catch_up(log, 0, to).await;
-        self.recovered(log, 0, to).await;
+        self.bring(log, 0, to).await;
+    }
+
+    /// Takes a replica on from one place to another, in one recovery.
+    pub(crate) async fn bring(&mut self, log: &Log, from: u64, to: u64) {
+        self.catch_up(log, from, to).await;
+        self.recovered(log, from, to).await;
         self.until_acknowledged(RECOVERY, log.at(to)).await;
         self.completed(log.at(to)).await;
     }

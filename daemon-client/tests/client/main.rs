@@ -12,6 +12,7 @@ mod log_service;
 mod node;
 mod outage;
 mod replica;
+mod replica_bench;
 mod replica_daemon;
 mod replica_faults;
 mod replica_folder;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::{
     fixture::{HISTORY, Log, SESSION, TestFolder},
     log_service::{RECOVERY, base_end},
-    server::{Running, Script, TOKEN},
+    replica_bench::Bench,
+    server::TOKEN,
 };
 
 fn binary() -> Command {
@@ -23,10 +24,13 @@ fn binary() -> Command {
 struct Daemon(Child);
 
 impl Daemon {
-    fn start(server: &Running, folder: &TestFolder) -> Self {
+    fn start(bench: &Bench) -> Self {
         let mut command = binary();
         command.args(["--node-id", "laptop-1", "--session", &SESSION.to_string(), "--replica"]);
-        command.arg(&folder.0).env("ROLLCALL_ADDR", server.address().to_string()).stderr(Stdio::null());
+        command
+            .arg(&bench.folder.0)
+            .env("ROLLCALL_ADDR", bench.server.address().to_string())
+            .stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
 
@@ -71,82 +75,82 @@ fn point(log: &Log, at: u64) -> Value {
 
 #[tokio::test]
 async fn a_daemon_that_is_killed_in_a_rebuild_has_its_old_replica_and_one_killed_after_it_the_new() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(24));
-    let server = Running::start(&script).await;
-    let mut daemon = Daemon::start(&server, &folder);
-    let mut stream = script.log.stream().await;
-    stream.fill(&log, 4).await;
+    let bench = Bench::of(24).await;
+    let (folder, log) = (&bench.folder, &bench.log);
+    let mut daemon = Daemon::start(&bench);
+    let mut stream = bench.stream().await;
+    stream.fill(log, 4).await;
     daemon.kill();
     drop(stream);
 
     for reaches in ["the middle of the base", "the end of the base", "the middle of the tail", "the end"] {
-        let mut daemon = Daemon::start(&server, &folder);
-        let mut stream = script.log.stream().await;
+        let mut daemon = Daemon::start(&bench);
+        let mut stream = bench.stream().await;
         let at = stream.introduction.at.clone();
         assert_eq!(at, Some(log.at(4).into()), "before {reaches}: what was acknowledged is there");
-        stream.rebuild(&log, 18, 21).await;
+        stream.rebuild(log, 18, 21).await;
         stream.chunk(0, &log.base(18)[..2]).await;
         if reaches != "the middle of the base" {
             stream.chunk(1, &log.base(18)[2..]).await;
-            stream.send(base_end(&log, 18)).await;
+            stream.send(base_end(log, 18)).await;
             assert!(matches!(stream.receive().await, request::Message::BaseReceived(_)));
         }
         if reaches == "the middle of the tail" || reaches == "the end" {
-            stream.recovered(&log, 18, 20).await;
+            stream.recovered(log, 18, 20).await;
             stream.until_acknowledged(RECOVERY, log.at(20)).await;
         }
         let is_whole = reaches == "the end";
         if is_whole {
-            stream.recovered(&log, 20, 21).await;
+            stream.recovered(log, 20, 21).await;
             stream.until_acknowledged(RECOVERY, log.at(21)).await;
         }
         daemon.kill();
-        let verified = parsed(&looks("verify", &folder, &["--json"]));
-        let end = if is_whole { point(&log, 21) } else { point(&log, 4) };
+        let verified = parsed(&looks("verify", folder, &["--json"]));
+        let end = if is_whole { point(log, 21) } else { point(log, 4) };
         assert_eq!(verified["end"], end, "killed at {reaches}");
     }
 }
 
 #[tokio::test]
 async fn a_folder_is_shown_verified_and_listed_while_its_daemon_runs() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(9));
-    let server = Running::start(&script).await;
-    let _daemon = Daemon::start(&server, &folder);
-    let mut stream = script.log.stream().await;
-    stream.fill(&log, 9).await;
+    let bench = Bench::of(9).await;
+    let (folder, log) = (&bench.folder, &bench.log);
+    let _daemon = Daemon::start(&bench);
+    let mut stream = bench.stream().await;
+    stream.fill(log, 9).await;
     drop(stream);
     let forked = log.forked(6, 1, 1);
-    let mut stream = script.log.stream().await;
+    let mut stream = bench.stream().await;
     stream.cut(&forked, 6, 7).await;
     assert!(matches!(stream.receive().await, request::Message::Truncated(_)));
     stream.recovered(&forked, 6, 7).await;
     stream.until_acknowledged(RECOVERY, forked.at(7)).await;
 
-    let shown = parsed(&looks("show", &folder, &["--json"]));
+    let shown = parsed(&looks("show", folder, &["--json"]));
     assert_eq!(shown["session_id"], SESSION.to_string());
     assert_eq!(shown["history_id"], HISTORY.to_string());
-    assert_eq!((&shown["begins"], &shown["end"]), (&point(&log, 0), &point(&forked, 7)));
+    assert_eq!((&shown["begins"], &shown["end"]), (&point(log, 0), &point(&forked, 7)));
     assert_eq!(
         (&shown["events"], &shown["base_events"], &shown["put_aside"]),
         (&json!(7), &json!(0), &json!([]))
     );
-    let table = text(&looks("show", &folder, &[]));
+    let table = text(&looks("show", folder, &[]));
     assert!(table.contains(&format!("ends at       {} ({})", 7, forked.at(7).hash)), "{table}");
-    let table = text(&looks("verify", &folder, &[]));
+    let table = text(&looks("verify", folder, &[]));
     assert!(table.contains("proven        0 events of the base, 7 after it"), "{table}");
 
-    let listed = parsed(&looks("aside", &folder, &["--json"]));
+    let listed = parsed(&looks("aside", folder, &["--json"]));
     let aside = &listed[0];
     assert_eq!(
         (&aside["begins"], &aside["end"], &aside["events"]),
-        (&point(&log, 6), &point(&log, 9), &json!(3))
+        (&point(log, 6), &point(log, 9), &json!(3))
     );
     let number = aside["number"].to_string();
-    assert!(text(&looks("aside", &folder, &[])).contains("why           cut off"));
-    let lines = text(&looks("aside", &folder, &["--events", &number]));
+    assert!(text(&looks("aside", folder, &[])).contains("why           cut off"));
+    let lines = text(&looks("aside", folder, &["--events", &number]));
     let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 3);
-    assert_eq!((&events[0]["seq"], &events[2]["hash"]), (&json!(7), &point(&log, 9)["hash"]));
+    assert_eq!((&events[0]["seq"], &events[2]["hash"]), (&json!(7), &point(log, 9)["hash"]));
     assert_eq!(events[0]["payload"], "MDogZXZlbnQgNw==", "the payload, in Base64");
 }
 

@@ -11,10 +11,9 @@ use daemon_client::{
 use uuid::Uuid;
 
 use crate::{
-    fixture::{HISTORY, Log, TestFolder, other_hash, seq, tampered},
+    fixture::{HISTORY, Log, TestFolder, other_hash, tampered},
     log_service::{RECOVERY, Stream, base_end, chunk, events as batch},
-    replica::{events, replica, replicating, until, until_in_sync_at},
-    server::{Running, Script},
+    replica_bench::{Bench, events, replica, until, until_in_sync_at},
 };
 
 const OTHER: HistoryId = HistoryId(Uuid::from_u128(0x99));
@@ -123,110 +122,94 @@ const WRONG: [Wrong; 11] = [
 
 #[tokio::test]
 async fn what_does_not_fit_costs_the_stream_and_nothing_else() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(24));
-    let server = Running::start(&script).await;
-    let node = start(replicating(&server, &folder.0));
-    let mut stream = script.log.stream().await;
-    stream.fill(&log, 6).await;
-    until_in_sync_at(&replica(&node), seq(6)).await;
+    let bench = Bench::of(24).await;
+    let log = &bench.log;
+    let (node, _stream) = bench.filled(6).await;
     node.detach("").await;
     for (what, messages, is_expected) in WRONG {
         // A client of its own for each, because one that meets fault after fault takes its time.
-        let node = start(replicating(&server, &folder.0));
+        let (node, mut stream) = bench.start().await;
         let replica = replica(&node);
-        let mut stream = script.log.stream().await;
         assert_eq!(stream.introduction.at, Some(log.at(6).into()), "before {what}");
-        for message in messages(&log) {
+        for message in messages(log) {
             stream.send(message).await;
         }
         until(&replica, what, |status| status.faults == 1 && fault(status).is_some_and(is_expected)).await;
         stream.until_given_up().await;
         assert_eq!(events(&replica, 0).await, log.after(0, 6), "after {what}");
-        let stream = script.log.stream().await;
+        let stream = bench.stream().await;
         assert_eq!(stream.introduction.at, Some(log.at(6).into()), "after {what}: nothing was applied");
         stream.zero_gap(log.at(6)).await;
         until(&replica, "sync", |status| status.is_in_sync() && status.faults == 0).await;
         assert!(replica.aside().await.unwrap().is_empty());
         node.detach("").await;
     }
-    assert!(daemon_client::replica::verify(&folder.0).is_ok());
+    assert!(daemon_client::replica::verify(&bench.folder.0).is_ok());
 }
 
 #[tokio::test]
 async fn faults_in_a_row_are_counted_and_the_last_is_shown() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(24));
-    let server = Running::start(&script).await;
-    let node = start(replicating(&server, &folder.0));
+    let bench = Bench::of(24).await;
+    let log = &bench.log;
+    let node = start(bench.config());
     let replica = replica(&node);
     for faults in 1..=3 {
-        let mut stream = script.log.stream().await;
+        let mut stream = bench.stream().await;
         stream.zero_gap(other_hash(log.at(0))).await;
         until(&replica, "fault", |status| status.faults == faults).await;
         stream.until_given_up().await;
     }
-    let mut stream = script.log.stream().await;
-    stream.fill(&log, 3).await;
+    let mut stream = bench.stream().await;
+    stream.fill(log, 3).await;
     let status = until(&replica, "sync", Status::is_in_sync).await;
     assert_eq!((status.faults, status.setback), (0, None));
 }
 
 #[tokio::test]
 async fn a_live_stream_that_does_not_fit_is_opened_anew() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(24));
-    let server = Running::start(&script).await;
-    let node = start(replicating(&server, &folder.0));
+    let bench = Bench::of(24).await;
+    let log = &bench.log;
+    let (node, stream) = bench.filled(6).await;
     let replica = replica(&node);
-    let mut stream = script.log.stream().await;
-    stream.fill(&log, 6).await;
-    until_in_sync_at(&replica, seq(6)).await;
     let forked = log.forked(5, 5, 1);
     stream.bookmark(forked.at(6)).await;
     until(&replica, "fault", |status| matches!(fault(status), Some(Fault::NotOurs { .. }))).await;
-    let stream = script.log.stream().await;
+    let stream = bench.stream().await;
     stream.zero_gap(log.at(6)).await;
-    until_in_sync_at(&replica, seq(6)).await;
+    until_in_sync_at(&replica, 6).await;
     stream.bookmark(log.at(5)).await;
     until(&replica, "fault", |status| matches!(fault(status), Some(Fault::Behind { .. }))).await;
 }
 
-fn foreign() -> Refusal {
-    Refusal::new(Code::ReplicationForeignHistory, "another history")
-        .with_fact("history_id", OTHER.to_string())
-}
-
-/// Fills the replica, and has the next stream refused because of its history.
-async fn fill_and_refuse(script: &Script, log: &Log) -> Stream {
-    let mut stream = script.log.stream().await;
-    stream.fill(log, 6).await;
-    script.log.refuse_stream(foreign());
-    stream
+/// Fills the replica, and has the stream that it opens after this one refused because of its history.
+async fn fill_and_refuse(bench: &Bench, mut stream: Stream) {
+    stream.fill(&bench.log, 6).await;
+    let refusal = Refusal::new(Code::ReplicationForeignHistory, "another history")
+        .with_fact("history_id", OTHER.to_string());
+    bench.script.log.refuse_stream(refusal);
 }
 
 #[tokio::test]
 async fn a_foreign_history_halts_the_replica_and_leaves_it_as_it_is() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(24));
-    let server = Running::start(&script).await;
-    let node = start(replicating(&server, &folder.0));
+    let bench = Bench::of(24).await;
+    let (node, stream) = bench.start().await;
     let replica = replica(&node);
-    drop(fill_and_refuse(&script, &log).await);
+    fill_and_refuse(&bench, stream).await;
     let expected = Halt::ForeignHistory { held: HISTORY, offered: Some(OTHER) };
     until(&replica, "halt", |status| status.state == State::Halted(expected.clone())).await;
-    assert_eq!(events(&replica, 0).await, log.after(0, 6), "and is readable");
-    script.more_beats(2).await;
-    assert_eq!(script.log.opened(), 2, "no more streams");
+    assert_eq!(events(&replica, 0).await, bench.log.after(0, 6), "and is readable");
+    bench.script.more_beats(2).await;
+    assert_eq!(bench.script.log.opened(), 2, "no more streams");
     assert!(node.standing().borrow().attachment().is_some(), "the node stays attached");
 }
 
 #[tokio::test]
 async fn a_plan_of_another_history_halts_the_replica_too() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(24));
-    let server = Running::start(&script).await;
-    let node = start(replicating(&server, &folder.0));
-    let mut stream = script.log.stream().await;
-    stream.fill(&log, 6).await;
+    let bench = Bench::of(24).await;
+    let (node, stream) = bench.filled(6).await;
     drop(stream);
-    let stream = script.log.stream().await;
-    let at = Some(log.at(6).into());
+    let stream = bench.stream().await;
+    let at = Some(bench.log.at(6).into());
     let plan = v1::Plan {
         recovery_id: RECOVERY.to_owned(),
         history_id: OTHER.to_string(),
@@ -239,16 +222,16 @@ async fn a_plan_of_another_history_halts_the_replica_too() {
 
 #[tokio::test]
 async fn whoever_adopts_a_foreign_history_begins_anew_and_keeps_the_old_file() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(24));
-    let server = Running::start(&script).await;
-    let mut config = replicating(&server, &folder.0);
+    let bench = Bench::of(24).await;
+    let log = &bench.log;
+    let mut config = bench.config();
     if let Some(replica) = &mut config.replica {
         replica.on_foreign_history = OnForeignHistory::Adopt;
     }
     let node = start(config);
     let replica = replica(&node);
-    drop(fill_and_refuse(&script, &log).await);
-    let mut stream = script.log.stream().await;
+    fill_and_refuse(&bench, bench.stream().await).await;
+    let mut stream = bench.stream().await;
     assert_eq!(
         (stream.introduction.history_id.as_str(), &stream.introduction.at),
         ("", &None),
@@ -259,7 +242,7 @@ async fn whoever_adopts_a_foreign_history_begins_anew_and_keeps_the_old_file() {
     let file = status.put_aside.unwrap().file;
     let forked = log.forked(2, 2, 1);
     stream.fill(&forked, 4).await;
-    until_in_sync_at(&replica, seq(4)).await;
+    until_in_sync_at(&replica, 4).await;
     assert_eq!(events(&replica, 0).await, forked.0);
 
     let old = TestFolder::new();
@@ -270,50 +253,40 @@ async fn whoever_adopts_a_foreign_history_begins_anew_and_keeps_the_old_file() {
 
 #[tokio::test]
 async fn a_standby_is_left_for_the_server_that_it_names() {
-    let (folder, log) = (TestFolder::new(), Log::of(6));
-    let (standby, active) = (Script::new(), Script::new());
-    let standby_server = Running::start(&standby).await;
-    let active_server = Running::start(&active).await;
-    let named = active_server.address().to_string();
-    standby.log.refuse_stream(
+    let (standby, active) = (Bench::of(6).await, Bench::of(6).await);
+    let named = active.server.address().to_string();
+    standby.script.log.refuse_stream(
         Refusal::new(Code::ControllerStandby, "ask the other").with_fact("active_address", named),
     );
-    let node = start(replicating(&standby_server, &folder.0));
-    let mut stream = active.log.stream().await;
-    stream.fill(&log, 6).await;
-    until_in_sync_at(&replica(&node), seq(6)).await;
-    assert_eq!(standby.log.opened(), 1);
+    let node = start(standby.config());
+    let mut stream = active.stream().await;
+    stream.fill(&active.log, 6).await;
+    until_in_sync_at(&replica(&node), 6).await;
+    assert_eq!(standby.script.log.opened(), 1);
 }
 
 #[tokio::test]
 async fn refusals_that_pass_are_waited_out() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(6));
+    let bench = Bench::of(6).await;
+    let log = &bench.log;
     for code in [Code::ControllerRecovering, Code::ReplicationOutOfStep, Code::RuntimeNodeNotAttached] {
-        script.log.refuse_stream(Refusal::new(code, "in a moment"));
+        bench.script.log.refuse_stream(Refusal::new(code, "in a moment"));
     }
-    let server = Running::start(&script).await;
-    let node = start(replicating(&server, &folder.0));
-    let mut stream = script.log.stream().await;
-    assert_eq!(script.log.opened(), 4);
-    stream.fill(&log, 3).await;
+    let (node, mut stream) = bench.start().await;
+    assert_eq!(bench.script.log.opened(), 4);
+    stream.fill(log, 3).await;
     stream.refuse(Refusal::new(Code::ReplicationOutOfStep, "in the middle")).await;
-    let mut stream = script.log.stream().await;
+    let mut stream = bench.stream().await;
     assert_eq!(stream.introduction.at, Some(log.at(3).into()));
-    stream.catch_up(&log, 3, 6).await;
-    stream.recovered(&log, 3, 6).await;
-    stream.until_acknowledged(RECOVERY, log.at(6)).await;
-    stream.completed(log.at(6)).await;
-    until_in_sync_at(&replica(&node), seq(6)).await;
+    stream.bring(log, 3, 6).await;
+    until_in_sync_at(&replica(&node), 6).await;
 }
 
 #[tokio::test]
 async fn a_superseded_stream_stops_until_the_node_attaches_anew() {
-    let (script, folder, log) = (Script::new(), TestFolder::new(), Log::of(6));
-    let server = Running::start(&script).await;
-    let node = start(replicating(&server, &folder.0));
+    let bench = Bench::of(6).await;
+    let (node, stream) = bench.filled(6).await;
     let replica = replica(&node);
-    let mut stream = script.log.stream().await;
-    stream.fill(&log, 6).await;
     stream.refuse(Refusal::new(Code::ReplicationStreamSuperseded, "a newer stream took over")).await;
     until(&replica, "setback", |status| {
         status.state == State::Apart
@@ -323,8 +296,8 @@ async fn a_superseded_stream_stops_until_the_node_attaches_anew() {
     .await;
     // Time for many tries, were there any: a back-off begins with a quarter of a second at most.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(script.log.opened(), 1, "two programs do not take it from each other in turns");
-    script.generation(2);
-    script.refuse_beats(Refusal::new(Code::RuntimeNodeNotAttached, "attach first"));
-    script.log.until_opened(2).await;
+    assert_eq!(bench.script.log.opened(), 1, "two programs do not take it from each other in turns");
+    bench.script.generation(2);
+    bench.script.refuse_beats(Refusal::new(Code::RuntimeNodeNotAttached, "attach first"));
+    bench.script.log.until_opened(2).await;
 }

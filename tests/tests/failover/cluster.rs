@@ -60,16 +60,7 @@ impl Cluster {
 
     /// Waits until so many wait for the lock.
     pub(crate) async fn has_standbys(&self, count: usize) {
-        let look = async || {
-            sqlx::query_scalar::<_, i64>(
-                "select count(*) from pg_stat_activity activity
-                 where datname = current_database() and application_name = 'rollcall lock'
-                   and not exists (select from pg_locks where pg_locks.pid = activity.pid and locktype = 'advisory')",
-            )
-            .fetch_one(&self.database.pool)
-            .await
-            .expect("activity can be read")
-        };
+        let look = async || standbys(&self.database).await;
         eventually("standbys wait for the lock", look, |seen| *seen == count as i64).await;
     }
 
@@ -107,10 +98,9 @@ impl Cluster {
 
     /// Makes Postgres end the session that holds the lock.
     pub(crate) async fn end_lock_session(&self) {
-        let end = "select pg_terminate_backend(pid) from pg_locks
-            where locktype = 'advisory' and granted and objsubid = 1
-              and database = (select oid from pg_database where datname = current_database())";
-        sqlx::query(end).execute(&self.database.pool).await.expect("it can be ended");
+        let end = sqlx::query("select pg_terminate_backend(pid) from unnest($1) as pid");
+        let holders = lock_holders(&self.database).await;
+        end.bind(holders).execute(&self.database.pool).await.expect("it can be ended");
     }
 
     /// The epoch in the database.
@@ -125,6 +115,29 @@ impl Cluster {
 /// Whether it answers that it leads.
 pub(crate) async fn is_active(plane: &Plane) -> bool {
     plane.http("/health/active").await == (200, "active\n".to_owned())
+}
+
+/// How many wait for the lock.
+pub(crate) async fn standbys(database: &Database) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from pg_stat_activity activity
+         where datname = current_database() and application_name = 'rollcall lock'
+           and not exists (select from pg_locks where pg_locks.pid = activity.pid and locktype = 'advisory')",
+    )
+    .fetch_one(&database.pool)
+    .await
+    .expect("activity can be read")
+}
+
+/// The sessions of Postgres that hold the lock.
+pub(crate) async fn lock_holders(database: &Database) -> Vec<i32> {
+    sqlx::query_scalar(
+        "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1
+           and database = (select oid from pg_database where datname = current_database())",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .expect("the locks can be read")
 }
 
 /// Short intervals, and a lease that a drill can wait for.

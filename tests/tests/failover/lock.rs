@@ -6,12 +6,9 @@ use tests::{Database, Plane, PrivatePostgres, Proxy, eventually};
 
 use crate::{
     at_most,
-    cluster::{Cluster, is_active, options},
+    cluster::{Cluster, is_active, lock_holders, options},
     roaming::Roaming,
 };
-
-const LOCKS: &str = "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1
-    and database = (select oid from pg_database where datname = current_database())";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_session_that_postgres_ends_ends_the_term() {
@@ -129,7 +126,7 @@ async fn the_lock_is_held_once_however_often_it_is_verified() {
     let postgres = PrivatePostgres::start_with(&parameters).await;
     let cluster = Cluster::start(postgres.database().await, 1, &options().flag("--lease", "1s")).await;
     let held = async || {
-        let held: Vec<i32> = sqlx::query_scalar(LOCKS).fetch_all(&cluster.database.pool).await.unwrap();
+        let held = lock_holders(&cluster.database).await;
         assert_eq!(held.len(), 1);
         held[0]
     };

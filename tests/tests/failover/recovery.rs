@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{
-    cluster::{is_active, options, seed_fleet},
+    cluster::{is_active, options, seed_fleet, standbys},
     rounds,
 };
 
@@ -48,11 +48,7 @@ impl Relieved {
 
     /// Whether the failing one waits for the lock like any other.
     async fn waits_again(&self) -> bool {
-        let waits = "select exists (
-            select from pg_stat_activity activity
-            where datname = current_database() and application_name = 'rollcall lock'
-              and not exists (select from pg_locks where pg_locks.pid = activity.pid and locktype = 'advisory'))";
-        sqlx::query_scalar(waits).fetch_one(&self.database.pool).await.expect("activity can be read")
+        standbys(&self.database).await > 0
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tests::{Database, Plane, eventually};
 
 use crate::{
-    cluster::{is_active, options},
+    cluster::{is_active, lock_holders, options},
     rounds,
 };
 
@@ -43,9 +43,6 @@ async fn of_five_that_start_at_once_exactly_one_leads() {
             leaders.entry(look.epoch).or_default().extend(look.active);
         }
         assert!(leaders.keys().all(|epoch| *epoch <= 1), "round {round}: {leaders:?}");
-        let holders = "select count(*) from pg_locks where locktype = 'advisory' and granted and objsubid = 1
-            and database = (select oid from pg_database where datname = current_database())";
-        let held: i64 = sqlx::query_scalar(holders).fetch_one(&database.pool).await.unwrap();
-        assert_eq!(held, 1, "round {round}: one lock, once");
+        assert_eq!(lock_holders(&database).await.len(), 1, "round {round}: one lock, once");
     }
 }

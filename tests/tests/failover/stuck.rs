@@ -8,7 +8,7 @@ use tests::{Database, Plane, eventually, refusal};
 
 use crate::{
     at_most,
-    cluster::{Cluster, is_active, options},
+    cluster::{Cluster, is_active, lock_holders, options},
     roaming::Roaming,
 };
 
@@ -62,10 +62,7 @@ async fn a_winner_that_is_stopped_before_its_term_begins_is_evicted() {
     let mut holder = PgConnection::connect(&cluster.database.url).await.unwrap();
     holder.execute("begin").await.unwrap();
     holder.execute("select from leadership for update").await.unwrap();
-    let backend = "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1
-        and database = (select oid from pg_database where datname = current_database())";
-    let find =
-        async || sqlx::query_scalar::<_, i32>(backend).fetch_optional(&cluster.database.pool).await.unwrap();
+    let find = async || lock_holders(&cluster.database).await.first().copied();
     // Postgres may need a moment to notice that the session of a killed process is over.
     let of_former = find().await;
     cluster.planes[former].process.signal("KILL");
