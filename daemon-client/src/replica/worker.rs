@@ -158,7 +158,14 @@ pub(super) fn perform(store: &mut Store, work: Work) -> store::Result<Done> {
     Ok(match work {
         Work::Tell(seqs) => Done::Told(store.points(&seqs)?),
         Work::Follow(history) => store.follow(history).map(|()| Done::Followed)?,
-        Work::Truncate(to) => Done::Truncated(store.truncate(to)?),
+        Work::Truncate(to) => {
+            let before = store.current().end;
+            let at = store.truncate(to)?;
+            if before != at {
+                warn!(after = %at, to = %before, "events that the log has not are cut off, and kept aside");
+            }
+            Done::Truncated(at)
+        }
         Work::Append(events) => Done::Appended(store.append(&events)?),
         Work::Stage { history, at, events } => store.stage(history, at, events).map(|()| Done::Staged)?,
         Work::StageBase(events) => Done::BaseStaged(store.stage_base(&events)?),

@@ -79,6 +79,7 @@ async fn replicas_of_lost_events_find_out_by_hash_keep_them_aside_and_go_on() {
         let aside = node.verified().aside;
         assert_eq!(aside.len(), 1, "{}", node.name);
         assert!(aside[0].1 == lost, "{} kept what was lost", node.name);
+        node.daemon.process.logged("events that the log has not are cut off, and kept aside").await;
         let told = node.folder.look("aside");
         let told: Value = serde_json::from_slice(&told.stdout).unwrap();
         assert_eq!((&told[0]["events"], &told[0]["begins"]["seq"]), (&LOST.into(), &kept.into()), "{told}");
