@@ -18,7 +18,8 @@ const SESSIONS_MAX: i64 = 100;
 /// Checkpoints of a session that are kept: the last one, and the one before it, which a rebuild may have begun with.
 const KEPT: usize = 2;
 
-/// One pass: a checkpoint of each session whose log went on by `every` events since its last one.
+/// One pass: a checkpoint of each session whose log went on by `every` events since its last one, or whose last one was
+/// found damaged.
 ///
 /// # Errors
 ///

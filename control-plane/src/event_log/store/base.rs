@@ -183,7 +183,7 @@ pub(crate) async fn delete_full_bases(db: impl PgExecutor<'_>) -> Result<u64, Fa
     Ok(sqlx::query!("delete from session_bases where kind = 'full_base'").execute(db).await?.rows_affected())
 }
 
-/// Sessions whose log went on by so many events since its last checkpoint.
+/// Sessions whose log went on by so many events since its last checkpoint, or whose last checkpoint is not trusted.
 pub(crate) async fn checkpoints_due(
     db: impl PgExecutor<'_>,
     events: i64,
@@ -191,11 +191,10 @@ pub(crate) async fn checkpoints_due(
 ) -> Result<Vec<SessionId>, Fault> {
     let ids = sqlx::query_scalar!(
         "select log.session_id from session_logs log
-         left join lateral (select seq from session_bases base
+         left join lateral (select seq, digest is null as is_doubtful from session_bases base
                             where base.session_id = log.session_id and base.kind = 'checkpoint'
-                              and base.digest is not null
-                            order by seq desc limit 1) last on true
-         where log.head - coalesce(last.seq, 0) >= $1
+                            order by seq desc, created_at desc limit 1) last on true
+         where log.head - coalesce(last.seq, 0) >= $1 or last.is_doubtful
          limit $2",
         events,
         sessions_max
