@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Role,
-    reign::{self, End},
+    reign::{self, End, Ended},
     stand_by::{self, Wait},
 };
 use crate::{
@@ -70,11 +70,15 @@ pub async fn campaign(candidate: Candidate, roles: watch::Sender<Role>, stop: Ca
         become_role(&roles, Role::Standby { active: None }, "begins");
         let Some(mut seat) = stand_by::win(&candidate, &roles, wait, &stop).await else { return };
         become_role(&roles, Role::Recovering, "the lock is won");
-        let end = reign::reign(&candidate, &mut seat, &roles, &stop).await;
+        let Ended { end, former } = reign::reign(&candidate, &mut seat, &roles, &stop).await;
         become_role(&roles, Role::Standby { active: None }, end.as_str());
         counter!("rollcall_leadership_terms_ended_total", "cause" => end.label()).increment(1);
         // Nothing is written any more. Whoever waits is woken, unless the session is gone anyway.
         seat.release().await;
+        // Only now: whoever waits for the lock need not wait for a large fleet to be freed and for sessions to be ended.
+        if let Some(former) = former {
+            former.clear_away();
+        }
         wait = match end {
             End::Stopped => return,
             End::Lost | End::Unanswered | End::Fenced | End::Doubt => Wait::Eager,

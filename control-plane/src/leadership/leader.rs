@@ -7,7 +7,7 @@ use std::{
 
 use metrics::counter;
 use sqlx::PgPool;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Progress, Term, locks::LockNamespace, progress::Step, trust::Trust};
@@ -169,9 +169,15 @@ impl Leader {
             self.ends.abort.cancel();
             self.tasks.wait().await;
         }
-        // Connections that wait for an answer which never comes would be waited for.
-        let (db, lane_db, log_db) = (self.db.clone(), self.lane_db.clone(), self.log_db.clone());
-        tokio::spawn(async move { tokio::join!(db.close(), lane_db.close(), log_db.close()) });
+    }
+
+    /// Closes the connections of a leader that ended, and frees its view, in the background: connections that wait for an
+    /// answer which never comes would be waited for.
+    pub(super) fn clear_away(self: Arc<Self>) {
+        tokio::spawn(async move {
+            tokio::join!(self.db.close(), self.lane_db.close(), self.log_db.close());
+            drop(spawn_blocking(move || drop(self)));
+        });
     }
 }
 

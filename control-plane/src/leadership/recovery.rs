@@ -107,8 +107,9 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
 
     // Nobody else writes any more, so what is read one after another belongs together.
     let floors = sessions::store::all_floors(&mut db).await?;
-    let slots = nodes::store::all_slots(&mut db).await?;
     let runners = sessions::store::all_runners(&mut db).await?;
+    let fleet = Fleet::new(floors, runners);
+    nodes::store::each_slot(&mut db, |slot| fleet.put(slot)).await?;
     let found = maintenance::store::current(&mut db).await?;
     let (lanes, lane_tasks) = Lanes::new(&candidate.bounds);
     let (log, log_writers) = Log::new(broken_logs);
@@ -119,7 +120,7 @@ async fn attempt(candidate: &Candidate, term: &Term, trust_since: Instant) -> Re
         db: postgres::write_pool(candidate.database.clone(), &setting),
         lane_db: postgres::lane_pool(candidate.database.clone(), &setting, candidate.bounds.beat_lanes),
         log_db: postgres::log_pool(candidate.database.clone(), &setting),
-        fleet: Arc::new(Fleet::load(floors, runners, slots)),
+        fleet: Arc::new(fleet),
         replication: Hub::new(term.epoch, &candidate.retention.logs),
         lanes,
         log,

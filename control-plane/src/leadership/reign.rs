@@ -94,22 +94,29 @@ impl End {
     }
 }
 
+/// How a term ended.
+pub(super) struct Ended {
+    pub(super) end: End,
+    /// Who led in it, and does nothing any more; none when nobody got as far.
+    pub(super) former: Option<Arc<Leader>>,
+}
+
 /// Leads until the lock is lost or it is time to stop.
 pub(super) async fn reign(
     candidate: &Candidate,
     seat: &mut Seat,
     roles: &watch::Sender<Role>,
     stop: &CancellationToken,
-) -> End {
+) -> Ended {
     let won = Instant::now();
     let term = match begin_term(candidate, seat).await {
         Ok(term) => term,
-        Err(end) => return end,
+        Err(end) => return Ended { end, former: None },
     };
     let mut watch = Watch { term, verified: won, candidate };
     let recovered = match watch.recover(seat, stop).await {
         Ok(recovered) => recovered,
-        Err(end) => return end,
+        Err(end) => return Ended { end, former: None },
     };
     let leader = Arc::new(recovered.leader);
     leader.trust.renew(watch.verified);
@@ -125,7 +132,7 @@ pub(super) async fn reign(
     // First the role, so that nothing new begins; then what has begun.
     become_role(roles, Role::Standby { active: None }, end.as_str());
     leader.end().await;
-    end
+    Ended { end, former: Some(leader) }
 }
 
 async fn begin_term(candidate: &Candidate, seat: &mut Seat) -> Result<Term, End> {

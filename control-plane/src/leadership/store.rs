@@ -39,8 +39,7 @@ pub(super) async fn announce(
          set state = 'won', holder_address = $1, lease = $2, since = clock_timestamp(),
              holder_pid = activity.pid, holder_backend_start = activity.backend_start,
              renewals = renewals + 1, renewed_at = clock_timestamp()
-         from pg_stat_activity activity
-         where activity.pid = pg_backend_pid()",
+         from pg_stat_get_activity(pg_backend_pid()) as activity",
         address,
         interval(lease)
     )
@@ -173,9 +172,10 @@ pub(super) async fn release(
         .execute(&mut *db)
         .await?;
     }
-    // In this order: whoever is woken finds it free.
-    sqlx::query!("select pg_advisory_unlock($1)", namespace.key()).fetch_one(&mut *db).await?;
-    sqlx::query!("select pg_notify($1, '')", RELEASED).fetch_one(db).await?;
+    // Whoever is woken finds it free: notifications are sent with the commit.
+    sqlx::query!("select pg_advisory_unlock($1), pg_notify($2, '')", namespace.key(), RELEASED)
+        .fetch_one(db)
+        .await?;
     Ok(())
 }
 

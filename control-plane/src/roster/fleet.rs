@@ -121,21 +121,14 @@ pub struct StateCounts {
 }
 
 impl Fleet {
-    /// A view of what the database holds.
-    pub fn load(
-        sessions: Vec<(SessionId, Floor)>,
-        runners: Vec<(SessionId, ParticipantId)>,
-        slots: Vec<Slot>,
-    ) -> Self {
+    /// A view of these sessions and who may run nodes in them, without any slot yet.
+    pub fn new(sessions: Vec<(SessionId, Floor)>, runners: Vec<(SessionId, ParticipantId)>) -> Self {
         let fleet = Self::default();
         {
             let mut state = fleet.lock();
             state.runners = runners.into_iter().collect();
             for (session_id, floor) in sessions {
                 state.session(session_id).floor = floor;
-            }
-            for slot in slots {
-                state.put(slot);
             }
         }
         fleet

@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 /// How long one server may take to answer before the next is asked.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Between two beats: the resolution of what is measured.
-const INTERVAL: Duration = Duration::from_millis(2);
+const INTERVAL: Duration = Duration::from_millis(5);
 
 /// A node that beats all the time, at whichever server acknowledges it. Ends when dropped.
 pub(crate) struct Roaming {

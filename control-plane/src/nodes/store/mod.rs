@@ -16,7 +16,7 @@ pub(super) use generations::{known, known_of_own};
 pub(super) use nodes::{
     NodeFacts, NodeRow, active_session, active_slot_of, give_node, last_session, lock_node, node_facts,
 };
-pub use slots::{ShownSlot, all_slots};
+pub use slots::{ShownSlot, each_slot};
 pub(super) use slots::{active_slots, last_slots, slot, slots_of_node, slots_of_session};
 pub(crate) use spans::SpanEnd;
 pub(super) use spans::{Span, latest_spans};

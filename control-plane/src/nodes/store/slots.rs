@@ -5,6 +5,7 @@ use std::sync::Arc;
 use contracts::{NodeId, ParticipantId, SessionId, capabilities::Declaration, ids::AttachmentId};
 use sqlx::{PgConnection, PgExecutor, types::Json};
 use time::OffsetDateTime;
+use tokio_stream::StreamExt;
 use uuid::Uuid;
 
 use crate::{
@@ -184,8 +185,12 @@ pub(in crate::nodes) async fn slots_of_node(
     )
 }
 
-/// Every slot, for a leader that starts.
-pub async fn all_slots(db: impl PgExecutor<'_>) -> Result<Vec<Slot>, Fault> {
-    let rows = select_slots!("order by slot.node_key").fetch_all(db).await?;
-    rows.into_iter().map(|row| ShownSlot::try_from(row).map(|shown| shown.slot)).collect()
+/// Takes every slot, for a leader that starts. In no order, and each while Postgres is still at the next ones, for nobody
+/// writes until all are taken.
+pub async fn each_slot(db: impl PgExecutor<'_>, mut take: impl FnMut(Slot)) -> Result<(), Fault> {
+    let mut rows = select_slots!("").fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        take(ShownSlot::try_from(row)?.slot);
+    }
+    Ok(())
 }
