@@ -24,15 +24,22 @@ mod start;
 mod stuck;
 mod takeover;
 
+/// Whether the stated numbers are asked for.
+fn is_full() -> bool {
+    std::env::var_os("DRILL").is_some_and(|drill| drill == "full")
+}
+
 /// Rounds of a drill: few as a part of all tests, the stated number when asked for.
 fn rounds(few: usize, stated: usize) -> usize {
-    if std::env::var_os("DRILL").is_some_and(|drill| drill == "full") { stated } else { few }
+    if is_full() { stated } else { few }
 }
 
 /// Holds what was measured against its bound, in an optimized build. In a debug build, as a part of all tests, the drills
-/// show what happens and not how fast.
+/// show what happens and not how fast. The median of a few rounds is at the mercy of whatever else the machine does just
+/// then, and may be twice the bound.
 #[track_caller]
 fn at_most(measured: std::time::Duration, bound: std::time::Duration) {
+    let bound = if is_full() { bound } else { bound * 2 };
     assert!(cfg!(debug_assertions) || measured <= bound, "{measured:?} is more than {bound:?}");
 }
 
